@@ -1,0 +1,37 @@
+//! Architectures, one file each, read from the top; presets are constructors that cite their source.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use burn::tensor::{Device, Tensor};
+//! use fornax_architectures::{ConvNetConfig, ImageClassifier};
+//! let device = Device::flex();
+//! let model = ConvNetConfig::tutorial().init(&device);
+//! assert_eq!(model.forward(Tensor::zeros([2, 1, 28, 28], &device)).dims(), [2, 10]);
+//! # }
+//! ```
+#![recursion_limit = "256"]
+
+mod convnet;
+mod lenet;
+mod mlp;
+
+pub use convnet::{ConvNet, ConvNetConfig, Stage};
+pub use lenet::{LeNet5, LeNet5Config};
+pub use mlp::{Mlp, MlpConfig};
+
+use burn::{module::Module, tensor::Tensor};
+use fornax_layers::{NoTap, Site, Tap};
+
+/// A model from images to class logits.
+pub trait ImageClassifier: Module {
+    /// The last activation with a place in the image, `[B, C, H, W]`; Grad-CAM reads it. None if there is no such thing.
+    const SPATIAL: Option<Site>;
+
+    /// Logits, with every named activation shown to `tap`: `[B, C, H, W] -> [B, K]`
+    fn forward_with<T: Tap>(&self, images: Tensor<4>, tap: &mut T) -> Tensor<2>;
+
+    /// Logits: `[B, C, H, W] -> [B, K]`
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.forward_with(images, &mut NoTap)
+    }
+}

@@ -1,0 +1,18 @@
+//! What training on Burn needs below the layers: devices by name, reductions whose bits do not depend on
+//! scheduling, and randomness that is a pure function of a key.
+//!
+//! This is the only crate that names a backend. The crates above take a [`burn::tensor::Device`].
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use fornax_kernels::device::BackendName;
+//! let device = "flex".parse::<BackendName>().unwrap().device(None).unwrap();
+//! let x = burn::tensor::Tensor::<1>::from_floats([3.0, 4.0], &device);
+//! assert_eq!(fornax_kernels::reduce::sum_of_squares(x), 25.0);
+//! # }
+//! ```
+#![recursion_limit = "256"]
+
+pub mod device;
+pub mod random;
+pub mod reduce;

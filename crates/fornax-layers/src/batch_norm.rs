@@ -1,0 +1,179 @@
+use burn::module::{Content, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor};
+use std::sync::{Mutex, PoisonError};
+
+use crate::init;
+
+/// Configuration of [`BatchNorm`], with PyTorch's defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNormConfig {
+    /// `C`
+    pub channels: usize,
+    /// Added to the variance: 1e-5.
+    pub epsilon: f64,
+    /// The share of a new batch in the running statistics: 0.1.
+    pub momentum: f64,
+}
+
+impl BatchNormConfig {
+    /// PyTorch's defaults.
+    pub fn new(channels: usize) -> Self {
+        Self { channels, epsilon: 1e-5, momentum: 0.1 }
+    }
+
+    /// γ = 1, β = 0, running mean 0 and variance 1.
+    pub fn init(&self, device: &Device) -> BatchNorm {
+        BatchNorm {
+            weight: init::constant([self.channels], 1.0, device),
+            bias: init::constant([self.channels], 0.0, device),
+            running_mean: Running::new(Tensor::zeros([self.channels], device)),
+            running_var: Running::new(Tensor::ones([self.channels], device)),
+            training: Param::from_bool(true),
+            epsilon: self.epsilon,
+            momentum: self.momentum,
+        }
+    }
+}
+
+/// Normalizes every channel over the batch and space.
+///
+/// `y = γ (x − μ) / √(σ² + ε) + β`; in training μ and σ² are the batch's (biased), otherwise the running ones, which move by
+/// `r ← (1 − m) r + m s` with the **unbiased** variance, as PyTorch's do. Training means: on an autodiff device, and not frozen.
+///
+/// A clone has statistics of its own (Burn's shares them), and they are up to date when `forward` returns.
+///
+/// Source: Ioffe and Szegedy, "Batch normalization", 2015.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// `γ: [C]`
+    pub weight: Param<Tensor<1>>,
+    /// `β: [C]`
+    pub bias: Param<Tensor<1>>,
+    /// `[C]`
+    pub running_mean: Running,
+    /// `[C]`
+    pub running_var: Running,
+    /// Cleared by `freeze`.
+    pub training: Param<Flag>,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// The share of a new batch in the running statistics.
+    pub momentum: f64,
+}
+
+impl BatchNorm {
+    /// `[B, C, ...] -> [B, C, ...]`
+    ///
+    /// # Panics
+    /// In training, if there is only one value a channel: its variance is not defined.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let [channels] = self.weight.dims();
+        assert_eq!(x.dims()[1], channels, "batch norm over {channels} channels got an input of shape {:?}", x.dims());
+        if self.training.is_enabled() && x.device().is_autodiff() {
+            self.forward_training(x)
+        } else {
+            let scale = self.weight.val() / (self.running_var.value() + self.epsilon).sqrt();
+            let shift = self.bias.val() - self.running_mean.value() * scale.clone();
+            x * along_channels(scale) + along_channels(shift)
+        }
+    }
+
+    fn forward_training<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let [channels] = self.weight.dims();
+        let count = x.shape().num_elements() / channels;
+        assert!(count > 1, "batch norm in training needs more than one value a channel, got shape {:?}", x.dims());
+        let others: Vec<usize> = (0..D).filter(|&d| d != 1).collect();
+
+        let mean = x.clone().mean_dims(&others);
+        let centred = x - mean.clone();
+        let var = (centred.clone() * centred.clone()).mean_dims(&others);
+        let scale = along_channels(self.weight.val()) / (var.clone() + self.epsilon).sqrt();
+
+        let unbiased = count as f64 / (count - 1) as f64;
+        self.running_mean.blend(mean.reshape([channels]), self.momentum);
+        self.running_var.blend(var.reshape([channels]) * unbiased, self.momentum);
+        centred * scale + along_channels(self.bias.val())
+    }
+}
+
+/// `[C] -> [1, C, 1, ...]`
+fn along_channels<const D: usize>(x: Tensor<1>) -> Tensor<D> {
+    let mut shape = [1; D];
+    shape[1] = x.dims()[0];
+    x.reshape(shape)
+}
+
+/// A statistic that `forward(&self)` may move: saved and loaded with the module, never trained, and never shared by a clone.
+#[derive(Debug)]
+pub struct Running(Mutex<Param<Tensor<1>>>);
+
+impl Running {
+    /// Starts at `value`.
+    pub fn new(value: Tensor<1>) -> Self {
+        Self::of(Param::initialized(ParamId::new(), value))
+    }
+
+    fn of(param: Param<Tensor<1>>) -> Self {
+        // Whatever a mapper did (`unfreeze` asks for gradients): a statistic has none.
+        Self(Mutex::new(param.set_require_grad(false)))
+    }
+
+    fn param(&self) -> Param<Tensor<1>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The present value.
+    pub fn value(&self) -> Tensor<1> {
+        self.param().val()
+    }
+
+    /// `r ← (1 − share) r + share · sample`, without gradients.
+    pub fn blend(&self, sample: Tensor<1>, share: f64) {
+        let mut param = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *param = param.clone().map(|old| {
+            let new = old.inner() * (1.0 - share) + sample.inner() * share;
+            Tensor::from_inner(new)
+        });
+    }
+}
+
+impl Clone for Running {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.param()))
+    }
+}
+
+impl Module for Running {
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        visitor.visit_float(&self.param());
+    }
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        Self::of(mapper.map_float(self.param()))
+    }
+    fn to_device(self, device: &Device) -> Self {
+        Self::of(self.param().to_device(device))
+    }
+    fn fork(self, device: &Device) -> Self {
+        Self::of(self.param().fork(device))
+    }
+    fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.param().collect_devices(devices)
+    }
+    fn valid(&self) -> Self {
+        Self::of(self.param().valid())
+    }
+    fn train(self) -> Self {
+        Self::of(self.param().train())
+    }
+    fn materialize(self) -> Self {
+        self
+    }
+}
+
+impl ModuleDisplayDefault for Running {
+    fn content(&self, content: Content) -> Option<Content> {
+        content.add_formatted(&"Running").optional()
+    }
+}
+
+impl ModuleDisplay for Running {}

@@ -1,0 +1,95 @@
+use burn::module::Module;
+use burn::nn::{
+    PaddingConfig2d,
+    conv::{Conv2d, Conv2dConfig},
+};
+use burn::tensor::{Device, Tensor, module::max_pool2d};
+
+use crate::{Activation, BatchNorm, BatchNormConfig, init};
+
+/// Configuration of [`ConvBlock`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvBlockConfig {
+    /// Channels in.
+    pub inputs: usize,
+    /// Channels out.
+    pub outputs: usize,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Step of the kernel: 1.
+    pub stride: usize,
+    /// Zeros around the image: 0 ("valid").
+    pub padding: usize,
+    /// Batch norm between convolution and activation, in place of the bias: off.
+    pub batch_norm: bool,
+    /// ReLU.
+    pub activation: Activation,
+}
+
+impl ConvBlockConfig {
+    /// Stride 1, no padding, no batch norm, ReLU.
+    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self { inputs, outputs, kernel, stride: 1, padding: 0, batch_norm: false, activation: Activation::Relu }
+    }
+    /// With another stride.
+    pub fn with_stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+    /// With zeros around the image.
+    pub fn with_padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+    /// With batch norm.
+    pub fn with_batch_norm(self, batch_norm: bool) -> Self {
+        Self { batch_norm, ..self }
+    }
+    /// With another activation.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// Draws the weights from the step key.
+    pub fn init(&self, device: &Device) -> ConvBlock {
+        let Self { padding: p, stride, kernel, .. } = *self;
+        let config = Conv2dConfig::new([self.inputs, self.outputs], [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(if p == 0 { PaddingConfig2d::Valid } else { PaddingConfig2d::Explicit(p, p, p, p) })
+            .with_bias(!self.batch_norm);
+        ConvBlock {
+            conv: init::conv2d(&config, device),
+            norm: self.batch_norm.then(|| BatchNormConfig::new(self.outputs).init(device)),
+            activation: self.activation,
+        }
+    }
+}
+
+/// Convolution, bias or batch norm, activation.
+///
+/// `y = a(norm(W ∗ x + b))`
+#[derive(Module, Debug)]
+pub struct ConvBlock {
+    /// The convolution.
+    pub conv: Conv2d,
+    /// Batch norm, if any.
+    pub norm: Option<BatchNorm>,
+    /// The activation.
+    #[module(skip)]
+    pub activation: Activation,
+}
+
+impl ConvBlock {
+    /// `[B, C, H, W] -> [B, C', H', W']`, `H' = (H + 2 padding − kernel) / stride + 1`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.conv.forward(x);
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        self.activation.forward(x)
+    }
+}
+
+/// Maximum over squares of side `size`, without overlap; what is left at the edge is dropped: `[B, C, H, W] -> [B, C, H/size, W/size]`
+pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    max_pool2d(x, burn::tensor::ops::MaxPoolOptions::new([size, size]))
+}

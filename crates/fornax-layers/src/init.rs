@@ -1,0 +1,45 @@
+//! First weights, drawn from the step key: the same numbers on every backend.
+//!
+//! Call [`fornax_kernels::random::set_step_key`] before building a model; blocks draw in the order of construction.
+
+use burn::module::{Param, ParamId};
+use burn::nn::{Linear, conv::Conv2d};
+use burn::tensor::{Device, Tensor, TensorData};
+use fornax_kernels::random::next_draw;
+
+/// `U(−bound, bound)`
+pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
+    let key = next_draw();
+    let data = (0..shape.iter().product::<usize>() as u64).map(|i| ((2.0 * key.uniform(i) - 1.0) * bound) as f32).collect();
+    from_values(data, shape, device)
+}
+
+/// Every element is `value`; draws nothing.
+pub fn constant<const D: usize>(shape: [usize; D], value: f32, device: &Device) -> Param<Tensor<D>> {
+    from_values(vec![value; shape.iter().product()], shape, device)
+}
+
+fn from_values<const D: usize>(data: Vec<f32>, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), Tensor::from_data(TensorData::new(data, shape), device)).set_require_grad(true)
+}
+
+/// PyTorch's default for `nn.Linear`: weight and bias `U(−1/√fan_in, 1/√fan_in)`.
+///
+/// Source: He et al., "Delving deep into rectifiers", 2015, with a = √5.
+pub fn linear(inputs: usize, outputs: usize, bias: bool, device: &Device) -> Linear {
+    let bound = 1.0 / (inputs as f64).sqrt();
+    let weight = uniform([inputs, outputs], bound, device);
+    Linear { weight, bias: bias.then(|| uniform([outputs], bound, device)) }
+}
+
+/// PyTorch's default for `nn.Conv2d`, as in [`linear`] with fan_in = in-channels × kernel area.
+pub fn conv2d(config: &burn::nn::conv::Conv2dConfig, device: &Device) -> Conv2d {
+    let [inputs, outputs] = config.channels;
+    let [height, width] = config.kernel_size;
+    let inputs = inputs / config.groups;
+    let bound = 1.0 / ((inputs * height * width) as f64).sqrt();
+    let mut conv = config.clone().with_bias(false).init(device);
+    conv.weight = uniform([outputs, inputs, height, width], bound, device);
+    conv.bias = config.bias.then(|| uniform([outputs], bound, device));
+    conv
+}

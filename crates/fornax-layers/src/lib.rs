@@ -1,0 +1,41 @@
+//! Layers, losses and the [`Tap`] seam for Burn.
+//!
+//! Shapes: `B` batch, `C` channels, `H`, `W` height and width, `D` features, `K` classes.
+//!
+//! What is here differs from Burn's own for a reason: [`BatchNorm`] updates its statistics as PyTorch does and survives
+//! `clone()`, [`Dropout`] draws from a key so that a resumed run continues exactly, and every block draws its first weights from
+//! the same keys, so that one seed gives the same network on every backend. What Burn does well is re-exported: [`burn_layers`].
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use burn::tensor::{Device, Tensor};
+//! use fornax_layers::{Activation, ConvBlockConfig};
+//! let device = Device::flex();
+//! let block = ConvBlockConfig::new(1, 32, 3).init(&device);
+//! assert_eq!(block.forward(Tensor::zeros([8, 1, 28, 28], &device)).dims(), [8, 32, 26, 26]);
+//! # }
+//! ```
+#![recursion_limit = "256"]
+
+mod activation;
+mod batch_norm;
+mod conv_block;
+mod dense_block;
+mod dropout;
+pub mod init;
+pub mod loss;
+mod tap;
+
+pub use activation::Activation;
+pub use batch_norm::{BatchNorm, BatchNormConfig, Running};
+pub use conv_block::{ConvBlock, ConvBlockConfig, max_pool};
+pub use dense_block::{DenseBlock, DenseBlockConfig};
+pub use dropout::{Dropout, DropoutConfig};
+pub use tap::{NoTap, Site, Tap};
+
+/// Burn's layers that need no second version.
+pub mod burn_layers {
+    pub use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
+    pub use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig, AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
+    pub use burn::nn::{Embedding, EmbeddingConfig, GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+}

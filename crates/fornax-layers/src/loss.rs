@@ -1,0 +1,47 @@
+//! Losses: scalars `[1]`, the mean over the batch.
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// Cross-entropy of logits against classes, with label smoothing `s`.
+///
+/// `−(1/B) Σᵢ [(1 − s) log p(yᵢ) + (s/K) Σₖ log p(k)]`; `s = 0` is the plain one. As PyTorch's `cross_entropy`.
+///
+/// Source of smoothing: Szegedy et al., "Rethinking the inception architecture", 2016.
+///
+/// `[B, K], [B] -> [1]`
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    let per_example = cross_entropy_per_example(logits, targets, smoothing);
+    per_example.mean()
+}
+
+/// [`cross_entropy`] before the mean: `[B, K], [B] -> [B]`
+pub fn cross_entropy_per_example(logits: Tensor<2>, targets: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    let [batch, _] = logits.dims();
+    let log_p = log_softmax(logits, 1);
+    let right: Tensor<1> = log_p.clone().gather(1, targets.reshape([batch, 1])).reshape([batch]);
+    if smoothing == 0.0 {
+        return -right;
+    }
+    let all: Tensor<1> = log_p.mean_dim(1).reshape([batch]);
+    -(right * (1.0 - smoothing) + all * smoothing)
+}
+
+/// Mean squared error over all elements: `[...], [...] -> [1]`
+pub fn mse<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<1> {
+    (x - y).square().mean()
+}
+
+/// Binary cross-entropy of logits `z` against targets `y` in [0, 1]: the mean of `max(z, 0) − z y + log(1 + e^−|z|)`, which does not
+/// overflow. As PyTorch's `binary_cross_entropy_with_logits`: `[...], [...] -> [1]`
+pub fn binary_cross_entropy<const D: usize>(logits: Tensor<D>, targets: Tensor<D>) -> Tensor<1> {
+    let positive = burn::tensor::activation::relu(logits.clone());
+    (positive - logits.clone() * targets + (-logits.abs()).exp().log1p()).mean()
+}
+
+/// Huber's loss with δ = 1: `½ d²` where `|d| < 1`, else `|d| − ½`. As PyTorch's `smooth_l1_loss`: `[...], [...] -> [1]`
+pub fn smooth_l1<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<1> {
+    let d = (x - y).abs();
+    let inside = d.clone().clamp_max(1.0);
+    // ½ c² + (d − c) with c = min(d, 1): both branches at once, and differentiable in both.
+    (inside.clone().square() * 0.5 + d - inside).mean()
+}

@@ -1,0 +1,102 @@
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Tensor, TensorData};
+use fornax_weights::{Tensors, names_by_id};
+use std::collections::HashMap;
+
+/// An exponential moving average of a model's weights, running statistics included.
+///
+/// `aₜ = d aₜ₋₁ + (1 − d) θₜ` from `a₀ = 0`, read as `aₜ / (1 − dᵗ)`: without bias toward the first weights, and equal to θ₁ after one step.
+/// Kept as that quotient, which moves by `ā ← ā + w (θ − ā)`, `w = (1 − d) / (1 − dᵗ)`. Detached: no gradients flow.
+///
+/// Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the correction is Adam's.
+#[derive(Debug, Clone)]
+pub struct Ema {
+    decay: f64,
+    steps: u64,
+    averages: HashMap<ParamId, Tensor<1>>,
+}
+
+struct Update<'a>(&'a mut HashMap<ParamId, Tensor<1>>, f64);
+
+impl ModuleVisitor for Update<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = flat(param);
+        let average = match self.0.remove(&param.id) {
+            None => value,
+            Some(old) => old.clone() + (value - old) * self.1,
+        };
+        self.0.insert(param.id, average);
+    }
+}
+
+fn flat<const D: usize>(param: &Param<Tensor<D>>) -> Tensor<1> {
+    let value = param.val();
+    let value = if value.is_autodiff() { value.inner() } else { value };
+    let n = value.shape().num_elements();
+    value.reshape([n])
+}
+
+struct Apply<'a>(&'a HashMap<ParamId, Tensor<1>>);
+
+impl ModuleMapper for Apply<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(average) = self.0.get(&param.id).cloned() else { return param };
+        param.map(|old| {
+            let average = average.reshape(old.dims());
+            if old.is_autodiff() { Tensor::from_inner(average).set_require_grad(old.is_require_grad()) } else { average }
+        })
+    }
+}
+
+impl Ema {
+    /// # Panics
+    /// If `decay` is not in `[0, 1)`.
+    pub fn new(decay: f64) -> Self {
+        assert!((0.0..1.0).contains(&decay), "EMA decay must be in [0, 1), not {decay}");
+        Self { decay, steps: 0, averages: HashMap::new() }
+    }
+
+    /// Steps seen.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Takes the weights after a step.
+    pub fn update<M: Module>(&mut self, model: &M) {
+        self.steps += 1;
+        let share = (1.0 - self.decay) / (1.0 - self.decay.powf(self.steps as f64));
+        model.visit(&mut Update(&mut self.averages, share));
+    }
+
+    /// `model` with the averages in place of its weights; before the first step, `model` itself.
+    pub fn apply<M: Module>(&self, model: M) -> M {
+        model.map(&mut Apply(&self.averages))
+    }
+
+    /// The averages under the model's names, for a checkpoint.
+    pub fn state<M: Module>(&self, model: &M) -> Tensors {
+        let named = names_by_id(model).into_iter();
+        let mut tensors: Tensors = named.filter_map(|(id, name)| Some((name, self.averages.get(&id)?.to_data()))).collect();
+        tensors.insert("#steps".into(), TensorData::from([self.steps as i64]));
+        tensors
+    }
+
+    /// Takes back what [`Ema::state`] gave.
+    ///
+    /// # Errors
+    /// The name of the first average that is missing or of another size.
+    pub fn load_state<M: Module>(&mut self, model: &M, tensors: &Tensors) -> Result<(), String> {
+        let steps = tensors.get("#steps").and_then(|data| data.iter::<i64>().next()).ok_or("#steps")?;
+        let sizes = fornax_weights::state(model);
+        let device = model.devices().first().map(|device| device.clone().inner());
+        let mut averages = HashMap::new();
+        if let (true, Some(device)) = (steps > 0, device) {
+            for (id, name) in names_by_id(model) {
+                let data = tensors.get(&name).filter(|data| data.num_elements() == sizes[&name].num_elements()).ok_or(&name)?;
+                averages.insert(id, Tensor::from_data(data.clone(), &device));
+            }
+        }
+        (self.steps, self.averages) = (steps.max(0) as u64, averages);
+        Ok(())
+    }
+}
