@@ -1,1 +1,41 @@
-//! x
+//! Data for training: data sets by name, readers that trust no file, augmentation and loaders that are pure functions of
+//! (seed, epoch, index). Knows no model and no tensor: images are bytes or floats, `[C, H, W]`, channels first.
+//!
+//! ```
+//! # fn main() -> Result<(), fornax_data::DataError> {
+//! use fornax_data::{Augment, ImageDataset, Loader, Split, find, resolve};
+//! use std::sync::Arc;
+//!
+//! let mnist = resolve(find("mnist").expect("a known name"), None)?;
+//! let train = mnist.load(Split::Train)?;
+//! let augment = Augment { shift: 2.0, rotate: 10.0, ..Augment::default() };
+//! let loader = Loader::new(Arc::new(ImageDataset::new(train, augment, 0)?), 64, 0).with_workers(2);
+//! let batch = loader.epoch(0, 0).next().expect("an epoch has batches")?;
+//! assert_eq!(batch[0].pixels.len(), 28 * 28);
+//! # Ok(()) }
+//! ```
+
+mod augment;
+pub mod csv;
+mod error;
+mod fetch;
+pub mod folder;
+pub mod idx;
+mod image_set;
+mod loader;
+pub mod npy;
+pub mod picture;
+mod random;
+mod read;
+mod resolve;
+mod sets;
+mod warp;
+
+pub use augment::Augment;
+pub use error::DataError;
+pub use fetch::{fetch, fetch_into};
+pub use image_set::{Example, ImageDataset, ImageSet, Split};
+pub use loader::{Batches, Dataset, Loader};
+pub use resolve::{Resolved, Source, cache_folder, resolve};
+pub use sets::{DATA_SETS, DataSet, Embedded, FASHION_MNIST, MNIST, RemoteFile, find};
+pub use warp::Warp;

@@ -134,10 +134,19 @@ impl fmt::Display for BackendName {
 impl FromStr for BackendName {
     type Err = DeviceError;
     fn from_str(name: &str) -> Result<Self, DeviceError> {
-        Self::ALL
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| DeviceError::UnknownBackend { name: name.into() })
+        Self::ALL.into_iter().find(|backend| backend.name() == name).ok_or_else(|| DeviceError::UnknownBackend { name: name.into() })
+    }
+}
+
+/// Whether the device, or the one inside an autodiff device, is Flex.
+#[cfg(feature = "flex")]
+pub(crate) fn is_flex(device: &Device) -> bool {
+    use burn::backend::DispatchDevice;
+    match device.as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),
+        #[allow(unreachable_patterns, reason = "depends on the backends compiled in")]
+        _ => false,
     }
 }
 

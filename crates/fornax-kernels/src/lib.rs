@@ -1,5 +1,5 @@
-//! What training on Burn needs below the layers: devices by name, reductions whose bits do not depend on
-//! scheduling, and randomness that is a pure function of a key.
+//! What training on Burn needs below the layers: devices by name, fused operations with gradients written by hand (convolution, batch
+//! norm, max-pooling), reductions whose bits do not depend on scheduling, and randomness that is a pure function of a key.
 //!
 //! This is the only crate that names a backend. The crates above take a [`burn::tensor::Device`].
 //!
@@ -13,6 +13,9 @@
 //! ```
 #![recursion_limit = "256"]
 
+pub mod batch_norm;
+pub mod conv;
 pub mod device;
+pub mod pool;
 pub mod random;
 pub mod reduce;

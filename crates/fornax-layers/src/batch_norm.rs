@@ -1,5 +1,6 @@
 use burn::module::{Content, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, activation::relu};
+use fornax_kernels::batch_norm::{batch_norm_training, batch_norm_training_relu};
 use std::sync::{Mutex, PoisonError};
 
 use crate::init;
@@ -67,34 +68,37 @@ impl BatchNorm {
     /// # Panics
     /// In training, if there is only one value a channel: its variance is not defined.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.normalize(x, batch_norm_training, |y| y)
+    }
+
+    /// `max(forward(x), 0)`, in training in the same passes over the memory: `[B, C, ...] -> [B, C, ...]`
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`].
+    pub fn forward_relu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.normalize(x, batch_norm_training_relu, relu)
+    }
+
+    fn normalize<const D: usize>(&self, x: Tensor<D>, training: Training<D>, activation: fn(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
         let [channels] = self.weight.dims();
         assert_eq!(x.dims()[1], channels, "batch norm over {channels} channels got an input of shape {:?}", x.dims());
         if self.training.is_enabled() && x.device().is_autodiff() {
-            self.forward_training(x)
+            let count = x.shape().num_elements() / channels;
+            assert!(count > 1, "batch norm in training needs more than one value a channel, got shape {:?}", x.dims());
+            let (y, mean, var) = training(x, self.weight.val(), self.bias.val(), self.epsilon);
+            self.running_mean.blend(mean, self.momentum);
+            self.running_var.blend(var * (count as f64 / (count - 1) as f64), self.momentum);
+            y
         } else {
             let scale = self.weight.val() / (self.running_var.value() + self.epsilon).sqrt();
             let shift = self.bias.val() - self.running_mean.value() * scale.clone();
-            x * along_channels(scale) + along_channels(shift)
+            activation(x * along_channels(scale) + along_channels(shift))
         }
     }
-
-    fn forward_training<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let [channels] = self.weight.dims();
-        let count = x.shape().num_elements() / channels;
-        assert!(count > 1, "batch norm in training needs more than one value a channel, got shape {:?}", x.dims());
-        let others: Vec<usize> = (0..D).filter(|&d| d != 1).collect();
-
-        let mean = x.clone().mean_dims(&others);
-        let centred = x - mean.clone();
-        let var = (centred.clone() * centred.clone()).mean_dims(&others);
-        let scale = along_channels(self.weight.val()) / (var.clone() + self.epsilon).sqrt();
-
-        let unbiased = count as f64 / (count - 1) as f64;
-        self.running_mean.blend(mean.reshape([channels]), self.momentum);
-        self.running_var.blend(var.reshape([channels]) * unbiased, self.momentum);
-        centred * scale + along_channels(self.bias.val())
-    }
 }
+
+/// Batch norm with the batch's own statistics: result, mean, biased variance.
+type Training<const D: usize> = fn(Tensor<D>, Tensor<1>, Tensor<1>, f64) -> (Tensor<D>, Tensor<1>, Tensor<1>);
 
 /// `[C] -> [1, C, 1, ...]`
 fn along_channels<const D: usize>(x: Tensor<1>) -> Tensor<D> {

@@ -3,7 +3,8 @@ use burn::nn::{
     PaddingConfig2d,
     conv::{Conv2d, Conv2dConfig},
 };
-use burn::tensor::{Device, Tensor, module::max_pool2d};
+use burn::tensor::{Device, Tensor};
+use fornax_kernels::conv::{conv2d, conv2d_relu};
 
 use crate::{Activation, BatchNorm, BatchNormConfig, init};
 
@@ -80,16 +81,25 @@ pub struct ConvBlock {
 impl ConvBlock {
     /// `[B, C, H, W] -> [B, C', H', W']`, `H' = (H + 2 padding − kernel) / stride + 1`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.conv.forward(x);
-        let x = match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
+        match &self.norm {
+            Some(norm) if self.activation == Activation::Relu => norm.forward_relu(self.convolve(x, conv2d)),
+            Some(norm) => self.activation.forward(norm.forward(self.convolve(x, conv2d))),
+            None if self.activation == Activation::Relu => self.convolve(x, conv2d_relu),
+            None => self.activation.forward(self.convolve(x, conv2d)),
+        }
+    }
+
+    fn convolve(&self, x: Tensor<4>, op: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, [usize; 2], [usize; 2]) -> Tensor<4>) -> Tensor<4> {
+        // As `init` built it: the same zeros on all sides, one group, no dilation.
+        let padding = match self.conv.padding {
+            PaddingConfig2d::Explicit(padding, ..) => padding,
+            _ => 0,
         };
-        self.activation.forward(x)
+        op(x, self.conv.weight.val(), self.conv.bias.as_ref().map(|bias| bias.val()), self.conv.stride, [padding; 2])
     }
 }
 
 /// Maximum over squares of side `size`, without overlap; what is left at the edge is dropped: `[B, C, H, W] -> [B, C, H/size, W/size]`
 pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
-    max_pool2d(x, burn::tensor::ops::MaxPoolOptions::new([size, size]))
+    fornax_kernels::pool::max_pool2d(x, size)
 }

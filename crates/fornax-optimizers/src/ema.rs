@@ -1,7 +1,10 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{Tensors, names_by_id};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+/// The key of the number of steps; no parameter has a `#` in its name.
+const STEPS: &str = "#steps";
 
 /// An exponential moving average of a model's weights, running statistics included.
 ///
@@ -77,26 +80,31 @@ impl Ema {
     pub fn state<M: Module>(&self, model: &M) -> Tensors {
         let named = names_by_id(model).into_iter();
         let mut tensors: Tensors = named.filter_map(|(id, name)| Some((name, self.averages.get(&id)?.to_data()))).collect();
-        tensors.insert("#steps".into(), TensorData::from([self.steps as i64]));
+        tensors.insert(STEPS.into(), TensorData::from([self.steps as i64]));
         tensors
     }
 
     /// Takes back what [`Ema::state`] gave.
     ///
     /// # Errors
-    /// The name of the first average that is missing or of another size.
+    /// The name of the first average that is missing, unknown, or of another size.
     pub fn load_state<M: Module>(&mut self, model: &M, tensors: &Tensors) -> Result<(), String> {
-        let steps = tensors.get("#steps").and_then(|data| data.iter::<i64>().next()).ok_or("#steps")?;
+        let steps = tensors.get(STEPS).filter(|data| data.dtype() == DType::I64 && data.num_elements() == 1);
+        let steps = steps.and_then(|data| data.iter::<i64>().next()).and_then(|steps| u64::try_from(steps).ok()).ok_or(STEPS)?;
         let sizes = fornax_weights::state(model);
-        let device = model.devices().first().map(|device| device.clone().inner());
+        let device = model.devices().first().ok_or("a model without parameters has no average")?.clone().inner();
+        let mut left: BTreeSet<&str> = tensors.keys().map(String::as_str).filter(|&key| key != STEPS).collect();
         let mut averages = HashMap::new();
-        if let (true, Some(device)) = (steps > 0, device) {
-            for (id, name) in names_by_id(model) {
-                let data = tensors.get(&name).filter(|data| data.num_elements() == sizes[&name].num_elements()).ok_or(&name)?;
-                averages.insert(id, Tensor::from_data(data.clone(), &device));
-            }
+        for (id, name) in names_by_id(model).into_iter().filter(|_| steps > 0) {
+            let fits = |data: &&TensorData| data.dtype().is_float() && data.shape().to_vec() == [sizes[&name].num_elements()];
+            let data = tensors.get(&name).filter(fits).ok_or(&name)?;
+            left.remove(name.as_str());
+            averages.insert(id, Tensor::from_data(data.clone(), &device));
         }
-        (self.steps, self.averages) = (steps.max(0) as u64, averages);
+        if let Some(unknown) = left.first() {
+            return Err(unknown.to_string());
+        }
+        (self.steps, self.averages) = (steps, averages);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 use crate::{Gradients, Hyper, Rule, State};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{ModulePath, Tensors, names_by_id};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Turns gradients into the next model.
 pub trait Optimizer {
@@ -112,9 +112,10 @@ impl Optimizer for PerTensor {
     fn state<M: Module>(&self, model: &M) -> Tensors {
         let mut tensors = Tensors::new();
         for (id, name) in names_by_id(model) {
-            let Some(state) = self.states.get(&id) else { continue };
-            tensors.insert(format!("{name}#step"), TensorData::from([state.step as i64]));
-            for (slot, tensor) in &state.tensors {
+            // Step 0 says that there is no state, so that a missing one is seen.
+            let state = self.states.get(&id);
+            tensors.insert(format!("{name}#step"), TensorData::from([state.map_or(0, |state| state.step as i64)]));
+            for (slot, tensor) in state.iter().flat_map(|state| &state.tensors) {
                 tensors.insert(format!("{name}#{slot}"), tensor.to_data());
             }
         }
@@ -122,35 +123,42 @@ impl Optimizer for PerTensor {
     }
 
     fn load_state<M: Module>(&mut self, model: &M, tensors: &Tensors) -> Result<(), StateError> {
-        let wrong = |what, name: &str| Err(StateError { what, name: name.into() });
-        let mut states = HashMap::new();
-        let mut used = 0;
+        let wrong = |what, name: &str| StateError { what, name: name.into() };
         let sizes = fornax_weights::state(model);
-        let Some(device) = model.devices().first().map(|device| device.clone().inner()) else { return Ok(()) };
+        let Some(device) = model.devices().first().map(|device| device.clone().inner()) else {
+            return tensors.keys().next().map_or(Ok(()), |key| Err(wrong("unknown", key)));
+        };
+        let mut left: BTreeSet<&str> = tensors.keys().map(String::as_str).collect();
+        let mut take = |key: &str| {
+            left.remove(key);
+            tensors.get(key).ok_or_else(|| wrong("missing", key))
+        };
+        let mut states = HashMap::new();
         for (id, name) in names_by_id(model) {
-            let Some(step) = tensors.get(&format!("{name}#step")) else { continue };
-            let Some(step) = step.iter::<i64>().next().filter(|&s| s > 0) else { return wrong("damaged step of", &name) };
-            let mut state = State { step: step as u64, ..State::default() };
-            used += 1;
+            let key = format!("{name}#step");
+            let step = take(&key)?;
+            let step = if step.dtype() == DType::I64 && step.num_elements() == 1 { step.iter::<i64>().next() } else { None };
+            let step = step.and_then(|step| u64::try_from(step).ok()).ok_or_else(|| wrong("damaged", &key))?;
+            if step == 0 {
+                continue;
+            }
+            let mut state = State { step, ..State::default() };
             for &slot in self.rule.slots() {
                 let key = format!("{name}#{slot}");
-                let Some(data) = tensors.get(&key) else { return wrong("missing", &key) };
-                if data.num_elements() != sizes[&name].num_elements() {
-                    return wrong("another size of", &key);
+                let data = take(&key)?;
+                if !data.dtype().is_float() || data.shape().to_vec() != [sizes[&name].num_elements()] {
+                    return Err(wrong("another size or type of", &key));
                 }
                 state.put(slot, Tensor::from_data(data.clone(), &device));
-                used += 1;
             }
             states.insert(id, state);
         }
-        if used != tensors.len() {
-            let known = |key: &&String| {
-                key.split_once('#').is_some_and(|(name, slot)| sizes.contains_key(name) && (slot == "step" || self.rule.slots().contains(&slot)))
-            };
-            let unknown = tensors.keys().find(|key| !known(key)).map_or("?", String::as_str);
-            return wrong("unknown", unknown);
+        match left.first() {
+            Some(key) => Err(wrong("unknown", key)),
+            None => {
+                self.states = states;
+                Ok(())
+            }
         }
-        self.states = states;
-        Ok(())
     }
 }

@@ -1,1 +1,47 @@
-fn main(){}
+//! The `fornax` binary: recipes that train, evaluate and predict.
+#![recursion_limit = "256"]
+
+mod bench;
+mod cli;
+mod config;
+mod data;
+mod digit;
+mod error;
+mod eval;
+mod images;
+mod inspect;
+mod overrides;
+mod predict;
+mod recipes;
+mod train;
+mod ui;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with code 0, usage errors to standard error with code 2.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        cli::Command::Recipes { json } => recipes::list(json),
+        cli::Command::Train(args) => train::run(&args),
+        cli::Command::Eval(args) => eval::run(&args),
+        cli::Command::Predict(args) => predict::run(&args),
+        cli::Command::Data(args) => data::run(&args),
+        cli::Command::Inspect { path, hash } => inspect::run(&path, hash),
+        cli::Command::Bench(args) => bench::run(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            ui::error(&error);
+            ExitCode::from(error::exit_code(&error))
+        }
+    }
+}

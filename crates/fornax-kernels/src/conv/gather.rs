@@ -1,0 +1,116 @@
+//! Reading images at positions: padding, and copying eight neighbouring positions at a time.
+
+use super::tile::LANES;
+
+/// A batch of images, seen with zeros around them.
+pub(super) struct Images<'a> {
+    pub(super) data: &'a [f32],
+    /// Where an image has to be read as zero: a value of the same place that is not positive.
+    pub(super) mask: Option<&'a [f32]>,
+    pub(super) channels: usize,
+    /// Height and width.
+    pub(super) size: [usize; 2],
+    /// Zeros above and left.
+    pub(super) before: [usize; 2],
+    /// Height and width with the zeros.
+    pub(super) padded: [usize; 2],
+}
+
+/// `d` where the output of a ReLU was positive (or NaN), else 0
+pub(super) fn masked(d: f32, output: f32) -> f32 {
+    if output <= 0.0 { 0.0 } else { d }
+}
+
+impl Images<'_> {
+    /// Floats an image as [`Images::read`] gives it.
+    pub(super) fn stride(&self) -> usize {
+        self.channels * self.padded[0] * self.padded[1]
+    }
+
+    /// Images `first..first + count`, padded; `buffer` holds zeros, or what an earlier read of the same batch left there.
+    pub(super) fn read<'b>(&'b self, first: usize, count: usize, buffer: &'b mut Vec<f32>) -> &'b [f32] {
+        let [h, w] = self.size;
+        let [_, wide] = self.padded;
+        let n = self.channels * h * w;
+        let range = first * n..(first + count) * n;
+        let data = &self.data[range.clone()];
+        if self.padded == self.size && self.mask.is_none() {
+            return data;
+        }
+        buffer.resize(buffer.len().max(count * self.stride()), 0.0);
+        let mask = self.mask.map(|mask| &mask[range]);
+        for (plane, out) in buffer.chunks_exact_mut(self.padded[0] * wide).take(count * self.channels).enumerate() {
+            for y in 0..h {
+                let from = (plane * h + y) * w..(plane * h + y + 1) * w;
+                let to = &mut out[(y + self.before[0]) * wide + self.before[1]..][..w];
+                match mask {
+                    None => to.copy_from_slice(&data[from]),
+                    Some(mask) => to.iter_mut().zip(data[from.clone()].iter().zip(&mask[from])).for_each(|(to, (d, m))| *to = masked(*d, *m)),
+                }
+            }
+        }
+        &buffer[..count * self.stride()]
+    }
+}
+
+/// Where the windows of a group of images start, in the padded images' memory.
+pub(super) fn origins(images: usize, image: usize, grid: [usize; 2], step: [usize; 2], row: usize) -> Vec<usize> {
+    let places = |i: usize| (0..grid[0]).flat_map(move |y| (0..grid[1]).map(move |x| i * image + y * step[0] * row + x * step[1]));
+    (0..images).flat_map(places).collect()
+}
+
+/// Eight positions: neighbours, two runs of neighbours, or any.
+pub(super) enum Octet {
+    Run(usize),
+    /// The first run's start, and the second's if it were continued back to the first place; the length of the first.
+    TwoRuns(usize, usize, usize),
+    Any([usize; LANES]),
+}
+
+impl Octet {
+    /// The eight positions from `first`; beyond the end, the last one again.
+    pub(super) fn new(origins: &[usize], first: usize) -> Self {
+        let last = origins.len() - 1;
+        let at: [usize; LANES] = std::array::from_fn(|i| origins[(first + i).min(last)]);
+        if at[LANES - 1] == at[0] + LANES - 1 && at.is_sorted_by(|a, b| a < b) {
+            return Self::Run(at[0]);
+        }
+        let breaks = at.windows(2).filter(|w| w[1] != w[0] + 1).count();
+        match at.windows(2).position(|w| w[1] != w[0] + 1) {
+            Some(split) if breaks == 1 && at[LANES - 1] > at[0] + LANES - 1 => Self::TwoRuns(at[0], at[LANES - 1] + 1 - LANES, split + 1),
+            _ => Self::Any(at),
+        }
+    }
+
+    /// The values `offset` behind the eight positions.
+    #[inline(always)]
+    pub(super) fn read(&self, data: &[f32], offset: usize) -> [f32; LANES] {
+        let run = |at: usize| -> [f32; LANES] { *data[at + offset..].first_chunk().expect("a window ends inside its image") };
+        match *self {
+            Self::Run(at) => run(at),
+            Self::TwoRuns(first, second, split) => {
+                let (a, b) = (run(first), run(second));
+                std::array::from_fn(|i| if i < split { a[i] } else { b[i] })
+            }
+            Self::Any(at) => at.map(|at| data[at + offset]),
+        }
+    }
+
+    /// Whether the eight are neighbours, and where they start.
+    pub(super) fn as_run(&self) -> Option<usize> {
+        match self {
+            Self::Run(at) => Some(*at),
+            _ => None,
+        }
+    }
+}
+
+/// Copies the windows' values `offsets` behind the eight positions, `width` floats apart.
+pub(super) fn copy_column(octet: &Octet, data: &[f32], offsets: &[usize], out: &mut [f32], width: usize) {
+    // One loop a kind, so that the kind is not asked for at every offset.
+    let rows = out.chunks_mut(width).zip(offsets);
+    match octet {
+        Octet::Run(at) => rows.for_each(|(out, offset)| out[..LANES].copy_from_slice(&data[at + offset..][..LANES])),
+        Octet::TwoRuns(..) | Octet::Any(_) => rows.for_each(|(out, offset)| out[..LANES].copy_from_slice(&octet.read(data, *offset))),
+    }
+}

@@ -1,0 +1,161 @@
+//! Every rule keeps the contract of rules, and the optimizer around it that of groups and state.
+#![recursion_limit = "256"]
+
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+use fornax_optimizers::{Adam, AdamW, Gradients, Group, Optimizer, PerTensor, RULES, RuleConfig, Sgd};
+use fornax_testkit::{Pair, Values, assert_close, check_rule, device, devices, follow};
+
+#[test]
+fn every_rule_keeps_the_contract() {
+    for entry in RULES {
+        for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+            let config = |weight_decay| RuleConfig { name: entry.name.into(), weight_decay, momentum, nesterov, ..RuleConfig::default() };
+            check_rule(0.02, |decay| config(decay).build().expect("it is in the list"));
+        }
+    }
+}
+
+#[test]
+fn rules_are_found_by_name() {
+    for (i, entry) in RULES.iter().enumerate() {
+        let config = RuleConfig { name: entry.name.into(), ..RuleConfig::default() };
+        assert!(config.build().is_some());
+        assert!(RULES[..i].iter().all(|other| other.name != entry.name), "two rules are called {}", entry.name);
+    }
+    assert!(RuleConfig { name: "sdg".into(), ..RuleConfig::default() }.build().is_none());
+    assert!(RULES.iter().any(|entry| entry.name == RuleConfig::default().name), "the default rule is not in the list");
+}
+
+#[test]
+fn a_config_survives_json_and_refuses_unknown_fields() {
+    let config = RuleConfig { lr: 0.1, name: "sgd".into(), ..RuleConfig::default() };
+    let text = serde_json::to_string(&config).expect("plain data");
+    assert_eq!(serde_json::from_str::<RuleConfig>(&text).expect("its own text"), config);
+    let error = serde_json::from_str::<RuleConfig>(&text.replace("\"lr\"", "\"lrr\"")).expect_err("a typo").to_string();
+    assert!(error.contains("lrr"), "{error}");
+}
+
+fn pair(device: &Device) -> Pair {
+    Pair::new(Tensor::ones([2, 3], device), Tensor::ones([3], device))
+}
+
+/// One step of plain descent with gradients of 1 and these groups: how far the matrix and the vector went.
+fn moved(groups: &[Group], decay: f64) -> [f64; 2] {
+    let device = device().autodiff();
+    let model = pair(&device);
+    let gradients = follow(&model, Tensor::ones([2, 3], &device), Tensor::ones([3], &device));
+    let optimizer = PerTensor::new(Sgd { weight_decay: decay, ..Sgd::default() });
+    let model = groups.iter().fold(optimizer, |optimizer, &group| optimizer.with_group(group)).step(0.25, model, &gradients);
+    [1.0 - model.matrix.val().values()[0], 1.0 - model.vector.val().values()[0]]
+}
+
+#[test]
+fn groups_choose_by_name_and_shape_and_the_last_counts() {
+    let all = Group { select: |_, _| true, lr_scale: 0.5, weight_decay: None };
+    let matrix = Group { select: |name, shape| name == "matrix" && shape == [2, 3], lr_scale: 2.0, weight_decay: Some(1.0) };
+    assert_eq!(moved(&[], 0.0), [0.25, 0.25]);
+    assert_eq!(moved(&[all], 0.0), [0.125, 0.125]);
+    assert_eq!(moved(&[all, matrix], 0.0), [1.0, 0.125]);
+    assert_eq!(moved(&[matrix, all], 0.0), [0.125, 0.125]);
+    assert_eq!(moved(&[Group::VECTORS_WITHOUT_DECAY], 1.0), [0.5, 0.25]);
+    assert_eq!(moved(&[Group { lr_scale: 0.0, ..all }], 1.0), [0.0, 0.0]);
+}
+
+#[derive(Module, Debug)]
+struct Nested {
+    layers: Vec<Linear>,
+}
+
+#[test]
+fn groups_see_the_names_of_nested_fields() {
+    let device = device().autodiff();
+    let model = Nested { layers: (0..2).map(|_| LinearConfig::new(2, 2).init(&device)).collect() };
+    let before = fornax_weights::state(&model);
+    let sum = |x: &Linear| x.weight.val().sum() + x.bias.as_ref().expect("the default").val().sum();
+    let gradients = Gradients::of(&(sum(&model.layers[0]) + sum(&model.layers[1])), &model);
+    let still = Group { select: |name, _| name == "layers.1.weight", lr_scale: 0.0, weight_decay: None };
+    let after = fornax_weights::state(&PerTensor::new(Sgd::default()).with_group(still).step(0.1, model, &gradients));
+    let same: Vec<_> = before.keys().filter(|key| before[*key] == after[*key]).collect();
+    assert_eq!(same, ["layers.1.weight"]);
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let device = device().autodiff();
+    let model = pair(&device);
+    let gradients = follow(&model, Tensor::ones([2, 3], &device), Tensor::ones([3], &device));
+    let mut adam = PerTensor::new(Adam::default());
+    let model = adam.step(0.1, model, &gradients);
+    let saved = adam.state(&model);
+    let refuse = |rule: PerTensor, state: &fornax_weights::Tensors, parts: &[&str]| {
+        let mut rule = rule;
+        let error = rule.load_state(&model, state).expect_err("it does not fit").to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        assert!(!error.contains('\n') && error.contains("another configuration"), "{error}");
+    };
+    let mut missing = saved.clone();
+    missing.remove("vector#exp_avg");
+    refuse(PerTensor::new(Adam::default()), &missing, &["missing", "vector#exp_avg"]);
+    let mut unknown = saved.clone();
+    unknown.insert("vector#max_exp_avg_sq".into(), saved["vector#exp_avg"].clone());
+    refuse(PerTensor::new(Adam::default()), &unknown, &["unknown", "vector#max_exp_avg_sq"]);
+    let mut size = saved.clone();
+    size.insert("matrix#exp_avg_sq".into(), TensorData::from([0f32; 5]));
+    refuse(PerTensor::new(Adam::default()), &size, &["another size", "matrix#exp_avg_sq"]);
+    refuse(PerTensor::new(Sgd::default()), &saved, &["unknown", "exp_avg"]);
+    refuse(PerTensor::new(Sgd { momentum: 0.9, ..Sgd::default() }), &saved, &["missing", "momentum"]);
+    // AdamW keeps what Adam does, so that one may go on from the other.
+    PerTensor::new(AdamW::default()).load_state(&model, &saved).expect("the same slots");
+}
+
+#[test]
+fn parameters_without_state_are_saved_as_such() {
+    let device = device().autodiff();
+    let model = pair(&device);
+    let mut adam = PerTensor::new(Adam::default());
+    let fresh = adam.state(&model);
+    PerTensor::new(Adam::default()).load_state(&model, &fresh).expect("the state before the first step");
+    // Only the matrix has been trained.
+    let gradients = Gradients::of(&model.matrix.val().sum(), &model);
+    let model = adam.step(0.1, model, &gradients);
+    let saved = adam.state(&model);
+    let mut resumed = PerTensor::new(Adam::default());
+    resumed.load_state(&model, &saved).expect("its own state");
+    assert_eq!(resumed.state(&model), saved);
+}
+
+#[test]
+fn a_step_keeps_parameters_trainable_and_leaves() {
+    for device in devices() {
+        let device = device.autodiff();
+        let mut model = pair(&device);
+        let mut optimizer = PerTensor::new(AdamW::default());
+        for _ in 0..3 {
+            let gradients = follow(&model, Tensor::ones([2, 3], &device), Tensor::ones([3], &device));
+            assert_eq!(gradients.len(), 2);
+            model = optimizer.step(0.1, model, &gradients);
+        }
+        assert_eq!(fornax_testkit::parameters(&model).len(), 2);
+        // Adam under a constant gradient moves by η a step; AdamW also decays by ηλ.
+        let expected = (0..3).fold(1.0, |x: f64, _| x * (1.0 - 0.1 * 0.01) - 0.1);
+        assert_close(model.vector.val(), [expected; 3], 1e-5, 0.0);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Tied {
+    a: Param<Tensor<1>>,
+    b: Param<Tensor<1>>,
+}
+
+#[test]
+fn a_tied_parameter_has_one_gradient() {
+    let device = device().autodiff();
+    let a = Param::from_tensor(Tensor::<1>::from_floats([2.0, 3.0], &device));
+    let model = Tied { b: a.clone(), a };
+    let gradients = Gradients::of(&(model.a.val() * model.b.val()).sum(), &model);
+    assert_eq!(gradients.len(), 1);
+    assert_close(gradients.get(model.a.id).expect("a gradient"), [4.0, 6.0], 1e-6, 0.0);
+}

@@ -1,0 +1,184 @@
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Train and use neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "fornax", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the recipes.
+    Recipes {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Train a recipe: checkpoints, metrics, a report.
+    Train(TrainArgs),
+    /// Measure a run's best checkpoint.
+    Eval(EvalArgs),
+    /// Classify pictures with a run's best checkpoint.
+    Predict(PredictArgs),
+    /// List, fetch and find data sets.
+    Data(DataArgs),
+    /// Show what a checkpoint, a weight file or a run holds.
+    Inspect {
+        /// A run folder, a checkpoint or a safetensors file.
+        path: PathBuf,
+        /// Print one SHA-256 over the weights' names, shapes and bytes on the last line.
+        #[arg(long)]
+        hash: bool,
+    },
+    /// Time training or inference of a workload.
+    Bench(BenchArgs),
+}
+
+/// Where to compute.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Compute {
+    /// flex, ndarray, tch, cuda or wgpu; those not compiled in say so. [default: flex, or the run's]
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+    /// cpu, cuda or cuda:N. [default: the backend's first]
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Threads of a CPU backend; the same number gives the same bits. [default: all cores, or the run's]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// A name from `fornax recipes`.
+    pub(crate) recipe: String,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// The data set's folder. [default: FORNAX_DATA, the cache, what comes with Fornax]
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// The run's folder. [default: runs/RECIPE-N, the first that is free]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Seed of weights, data order, augmentation and dropout.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Optimizer steps.
+    #[arg(long, conflicts_with = "epochs")]
+    pub(crate) steps: Option<u64>,
+    /// Passes over the training set.
+    #[arg(long)]
+    pub(crate) epochs: Option<f64>,
+    /// Stop after so long, with a checkpoint: 90s, 10m, 2h.
+    #[arg(long)]
+    pub(crate) time_limit: Option<String>,
+    /// Change any field of the recipe: optimizer.lr=3e-4 (repeatable; `--show-config` lists them).
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Go on from the newest whole checkpoint of --out, or of the recipe's last run; from the start if there is none.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Print the configuration and stop.
+    #[arg(long)]
+    pub(crate) show_config: bool,
+    /// Three steps, one evaluation, a checkpoint and the report: does everything work?
+    #[arg(long)]
+    pub(crate) fast_dev_run: bool,
+    /// Train on the first N batches again and again, without augmentation: can the model learn at all?
+    #[arg(long, value_name = "N")]
+    pub(crate) overfit_batches: Option<usize>,
+    /// Find a learning rate by a range test, draw its curve into OUT/lr_finder.svg, and stop.
+    #[arg(long)]
+    pub(crate) find_lr: bool,
+    /// No progress.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// The report as one JSON object on the last line of standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// A run's folder, or one of its checkpoints.
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// The data set's folder. [default: the run's, FORNAX_DATA, the cache, what comes with Fornax]
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// valid or test.
+    #[arg(long, default_value = "test")]
+    pub(crate) split: String,
+    /// One JSON object on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// A run's folder, or one of its checkpoints.
+    pub(crate) run: PathBuf,
+    /// Pictures (PNG, JPEG, PPM), or folders of them.
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Classes to print.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) top_k: usize,
+    /// Also write where the network looked: grad-cam.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) explain: Option<String>,
+    /// Where --explain writes. [default: the present folder]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// One JSON object on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// List the data sets.
+    List,
+    /// Download a data set into the cache, or take its files from where you have them.
+    Fetch {
+        /// A name from `fornax data list`.
+        name: String,
+        /// A folder or file that you already have.
+        #[arg(long)]
+        from: Option<PathBuf>,
+    },
+    /// Print where a data set is.
+    Path {
+        /// A name from `fornax data list`.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// convnet-train, convnet-infer, or a recipe.
+    pub(crate) workload: String,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Steps to time.
+    #[arg(long, default_value_t = 15)]
+    pub(crate) iters: usize,
+    /// Initial weights: safetensors under PyTorch's names and layouts.
+    #[arg(long)]
+    pub(crate) init: Option<PathBuf>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

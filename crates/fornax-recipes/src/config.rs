@@ -1,0 +1,188 @@
+//! All that defines a run, as data.
+
+use crate::error::{did_you_mean, usage};
+use anyhow::Result;
+use burn::tensor::Device;
+use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig};
+use fornax_data::Augment;
+use fornax_kernels::device::BackendName;
+use fornax_optimizers::{Group, PerTensor, RULES, RuleConfig, Schedule, schedule::SCHEDULES};
+use fornax_trainer::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+/// A recipe with everything filled in; `config.json` of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) recipe: String,
+    pub(crate) seed: u64,
+    pub(crate) data: DataConfig,
+    pub(crate) model: ModelConfig,
+    pub(crate) optimizer: RuleConfig,
+    pub(crate) schedule: ScheduleConfig,
+    pub(crate) trainer: TrainConfig,
+}
+
+/// `data.*`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataConfig {
+    /// A name from `fornax data list`.
+    pub(crate) name: String,
+    /// Random changes to training images.
+    pub(crate) augment: Augment,
+    /// Subtracted from pixels in [0, 1].
+    pub(crate) mean: f64,
+    /// Then divided by.
+    pub(crate) std: f64,
+    /// Threads that prepare batches; the batches are the same for any number.
+    pub(crate) workers: usize,
+    /// Use so many training images; 0 for all.
+    pub(crate) limit: usize,
+}
+
+/// `model.*`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub(crate) enum ModelConfig {
+    ConvNet(ConvNetConfig),
+    LeNet5(LeNet5Config),
+    Mlp(MlpConfig),
+}
+
+/// `schedule.*`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleConfig {
+    /// constant, linear or cosine.
+    pub(crate) name: String,
+    /// Share of the steps in which the rate climbs.
+    pub(crate) warmup: f64,
+    /// The last rate as a share of the peak.
+    pub(crate) end: f64,
+}
+
+/// Something to do with a model of any architecture.
+pub(crate) trait Job {
+    type Output;
+    fn run<M: ImageClassifier>(self, model: M) -> Result<Self::Output>;
+}
+
+impl ModelConfig {
+    /// Builds the model from the step key and hands it to `job`: the one place that knows every architecture.
+    pub(crate) fn with<J: Job>(&self, device: &Device, job: J) -> Result<J::Output> {
+        match self {
+            Self::ConvNet(config) => job.run(config.init(device)),
+            Self::LeNet5(config) => job.run(config.init(device)),
+            Self::Mlp(config) => job.run(config.init(device)),
+        }
+    }
+
+    /// Channels, height and width of an image.
+    pub(crate) fn image(&self) -> [usize; 3] {
+        match self {
+            Self::ConvNet(config) => config.image,
+            Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
+        }
+    }
+
+    fn classes(&self) -> usize {
+        match self {
+            Self::ConvNet(config) => config.classes,
+            Self::LeNet5(config) => config.classes,
+            Self::Mlp(config) => config.classes,
+        }
+    }
+
+    fn validate(&self) -> Result<(), (String, String)> {
+        let dropout = match self {
+            Self::ConvNet(config) => {
+                config.features().map_err(|why| ("stages".into(), why))?;
+                if config.dense.contains(&0) {
+                    return Err(("dense".into(), "has a width of 0".into()));
+                }
+                config.dropout
+            }
+            Self::Mlp(config) if config.hidden.contains(&0) => return Err(("hidden".into(), "has a width of 0".into())),
+            Self::Mlp(config) if config.inputs != 28 * 28 => return Err(("inputs".into(), "must be 784, the pixels of an image".into())),
+            Self::Mlp(config) => config.dropout,
+            Self::LeNet5(_) => 0.0,
+        };
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
+        }
+        match self.classes() {
+            0 => Err(("classes".into(), "must be at least 1".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every range.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let field = |group: &str| {
+            let group = group.to_string();
+            move |(name, why): (String, String)| usage(format!("{group}.{name} {why}"))
+        };
+        let o = &self.optimizer;
+        if !RULES.iter().any(|rule| rule.name == o.name) {
+            let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+            return Err(usage(format!("optimizer.name is one of {}, not `{}`{}", names.join(", "), o.name, did_you_mean(&o.name, names.iter().copied()))));
+        }
+        if !SCHEDULES.iter().any(|(name, _)| *name == self.schedule.name) {
+            let names: Vec<_> = SCHEDULES.iter().map(|(name, _)| *name).collect();
+            let s = &self.schedule.name;
+            return Err(usage(format!("schedule.name is one of {}, not `{s}`{}", names.join(", "), did_you_mean(s, names.iter().copied()))));
+        }
+        let ranges = [
+            ("optimizer.lr", o.lr, o.lr > 0.0, "above 0"),
+            ("optimizer.weight_decay", o.weight_decay, o.weight_decay >= 0.0, "0 or above"),
+            ("optimizer.momentum", o.momentum, (0.0..1.0).contains(&o.momentum), "in [0, 1)"),
+            ("optimizer.beta1", o.beta1, (0.0..1.0).contains(&o.beta1), "in [0, 1)"),
+            ("optimizer.beta2", o.beta2, (0.0..1.0).contains(&o.beta2), "in [0, 1)"),
+            ("optimizer.epsilon", o.epsilon, o.epsilon > 0.0, "above 0"),
+            ("schedule.warmup", self.schedule.warmup, (0.0..=1.0).contains(&self.schedule.warmup), "a share in [0, 1]"),
+            ("schedule.end", self.schedule.end, (0.0..=1.0).contains(&self.schedule.end), "a share in [0, 1]"),
+            ("data.std", self.data.std, self.data.std > 0.0, "above 0"),
+        ];
+        if let Some((name, value, _, range)) = ranges.iter().find(|(_, value, ok, _)| !ok || !value.is_finite()) {
+            return Err(usage(format!("{name} must be {range}, not {value}")));
+        }
+        if o.nesterov && o.name == "sgd" && o.momentum == 0.0 {
+            return Err(usage("optimizer.nesterov needs optimizer.momentum above 0"));
+        }
+        if self.data.workers > 256 {
+            return Err(usage(format!("data.workers must be at most 256, not {}", self.data.workers)));
+        }
+        if fornax_data::find(&self.data.name).is_none() {
+            let names = fornax_data::DATA_SETS.iter().map(|set| set.name);
+            return Err(usage(format!("there is no data set `{}`{}", self.data.name, did_you_mean(&self.data.name, names))));
+        }
+        self.data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))?;
+        self.model.validate().map_err(field("model"))?;
+        self.trainer.validate().map_err(|(name, why)| field("trainer")((name.into(), why)))
+    }
+
+    /// The update rule, with its groups.
+    pub(crate) fn optimizer(&self) -> Result<PerTensor> {
+        let rule = self.optimizer.build().ok_or_else(|| usage(format!("there is no optimizer `{}`", self.optimizer.name)))?;
+        let optimizer = PerTensor::boxed(rule);
+        Ok(if self.optimizer.decay_matrices_only { optimizer.with_group(Group::VECTORS_WITHOUT_DECAY) } else { optimizer })
+    }
+
+    /// The factor on the learning rate by step.
+    pub(crate) fn schedule(&self, total: u64) -> Result<Schedule> {
+        let s = &self.schedule;
+        let warmup = (s.warmup * total as f64).round() as u64;
+        let (_, build) = SCHEDULES.iter().find(|(name, _)| *name == s.name).ok_or_else(|| usage(format!("there is no schedule `{}`", s.name)))?;
+        let main = build(total - warmup, s.end);
+        Ok(if warmup > 0 { main.warm_up(warmup) } else { main })
+    }
+}
+
+/// Opens a device by its names on the command line.
+pub(crate) fn device(backend: &str, device: Option<&str>) -> Result<Device> {
+    let open = || backend.parse::<BackendName>()?.device(device);
+    open().map_err(|e| usage(e.to_string()))
+}

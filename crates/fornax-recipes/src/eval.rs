@@ -1,0 +1,92 @@
+//! `fornax eval`
+
+use crate::{
+    cli::{Compute, EvalArgs},
+    config::{Job, device},
+    error::usage,
+    images::{Judge, Scale, measure},
+    train::RunConfig,
+    ui,
+};
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use fornax_architectures::ImageClassifier;
+use fornax_data::{ImageSet, Split, resolve};
+use fornax_trainer::{RunDir, checkpoint::{Checkpoint, Checkpoints}};
+use fornax_weights::load_state;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// A trained model's checkpoint, with the configuration of its run.
+pub(crate) struct Trained {
+    pub(crate) run: RunConfig,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) path: PathBuf,
+    pub(crate) device: Device,
+}
+
+impl Trained {
+    /// `path` is a run's folder or a checkpoint inside one.
+    pub(crate) fn open(path: &Path, compute: &Compute) -> Result<Self> {
+        let (folder, given) = match path.is_file() {
+            true => (path.parent().and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_path_buf), true),
+            false => (path.to_path_buf(), false),
+        };
+        let (file, checkpoint) = match given {
+            true => (path.to_path_buf(), Checkpoint::read(path)?),
+            false => Checkpoints::new(RunDir::open(&folder)?.checkpoints(), 1).for_use()?,
+        };
+        let run = RunConfig::read(&RunDir::open(&folder).with_context(|| format!("a checkpoint needs its run around it; cannot use {}", path.display()))?.config_path())?;
+        run.config.validate()?;
+        let backend = compute.backend.as_ref().unwrap_or(&run.backend);
+        let device = device(backend, compute.device.as_deref().or(run.device.as_deref().filter(|_| compute.backend.is_none())))?;
+        fornax_kernels::device::set_threads(compute.threads.unwrap_or(run.threads));
+        Ok(Self { run, checkpoint, path: file, device })
+    }
+}
+
+pub(crate) fn run(args: &EvalArgs) -> Result<u8> {
+    let split: Split = match args.split.as_str() {
+        "valid" => Split::Valid,
+        "test" => Split::Test,
+        other => return Err(usage(format!("--split is valid or test, not `{other}`"))),
+    };
+    let trained = Trained::open(&args.run, &args.compute)?;
+    let set = fornax_data::find(&trained.run.config.data.name).context("validated above")?;
+    let found = resolve(set, args.data.as_deref().or(trained.run.data.as_deref()))?;
+    ui::note(found.describe());
+    let images = found.load(split)?;
+    let model = trained.run.config.model.clone();
+    let device = trained.device.clone();
+    model.with(&device, Eval { args, split, trained, images })
+}
+
+struct Eval<'a> {
+    args: &'a EvalArgs,
+    split: Split,
+    trained: Trained,
+    images: ImageSet,
+}
+
+impl Job for Eval<'_> {
+    type Output = u8;
+
+    fn run<M: ImageClassifier>(self, model: M) -> Result<u8> {
+        let Self { args, split, trained, images } = self;
+        let model = load_state(model, &trained.checkpoint.weights(), "")?;
+        let judge = Judge { images: &images, scale: Scale::of(&trained.run.config), device: trained.device.clone() };
+        let evaluation = measure(&judge.verdicts(&model), &images);
+        let mut metrics = serde_json::Map::new();
+        metrics.insert("examples".into(), json!(evaluation.examples));
+        metrics.extend(evaluation.metrics.iter().map(|(name, value)| (name.clone(), json!(value))));
+        if args.json {
+            let config = &trained.run.config;
+            let split = split.to_string();
+            ui::out(json!({"recipe": config.recipe, "seed": config.seed, "split": split, "checkpoint": trained.path, "step": trained.checkpoint.position.step, split.clone(): metrics}).to_string());
+        } else {
+            let line: Vec<_> = evaluation.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            ui::out(format!("{split}: {} examples  {}", evaluation.examples, line.join("  ")));
+        }
+        Ok(0)
+    }
+}

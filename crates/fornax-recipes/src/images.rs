@@ -1,0 +1,200 @@
+//! Image classification: batches, loss, evaluation, the worst mistakes.
+
+use crate::config::Config;
+use anyhow::Result;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use fornax_architectures::ImageClassifier;
+use fornax_data::{Example, ImageDataset, ImageSet, Loader};
+use fornax_explain::{grad_cam, overlay};
+use fornax_layers::loss::cross_entropy;
+use fornax_trainer::{Backprop, Batches, Evaluate, Evaluation, Plain, SourceError, TrainError, metrics::Confusion, report::Picture};
+use image::{DynamicImage, GrayImage, RgbImage};
+use std::sync::Arc;
+
+/// Images an evaluation takes at once.
+const EVAL_BATCH: usize = 250;
+
+/// `[B, C, H, W]` and `[B]`.
+pub(crate) struct Batch {
+    images: Tensor<4>,
+    targets: Tensor<1, Int>,
+}
+
+/// Mean and deviation that pixels in `[0, 1]` are normalized by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    mean: f32,
+    std: f32,
+}
+
+impl Scale {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { mean: config.data.mean as f32, std: config.data.std as f32 }
+    }
+
+    /// Pixels in `[0, 1]` of some images as a tensor `[B, C, H, W]`.
+    pub(crate) fn tensor(self, mut pixels: Vec<f32>, shape: [usize; 3], device: &Device) -> Tensor<4> {
+        let [c, h, w] = shape;
+        let batch = pixels.len() / (c * h * w);
+        pixels.iter_mut().for_each(|p| *p = (*p - self.mean) / self.std);
+        Tensor::from_data(TensorData::new(pixels, [batch, c, h, w]), device)
+    }
+}
+
+/// Training batches.
+pub(crate) struct Source {
+    loader: Loader<ImageDataset>,
+    shape: [usize; 3],
+    scale: Scale,
+    device: Device,
+    /// Only so many batches of the first epoch, again and again; 0 for all.
+    repeat: usize,
+}
+
+impl Source {
+    pub(crate) fn new(config: &Config, images: ImageSet, device: &Device, overfit: Option<usize>) -> Result<Self> {
+        let shape = images.shape;
+        let augment = if overfit.is_some() { Default::default() } else { config.data.augment.clone() };
+        let dataset = ImageDataset::new(images, augment, config.seed)?;
+        let loader = Loader::new(Arc::new(dataset), config.trainer.batch_size, config.seed)
+            .with_workers(config.data.workers)
+            .with_shuffle(true)
+            .with_drop_last(overfit.is_none());
+        let repeat = overfit.map_or(0, |n| n.clamp(1, loader.batches_per_epoch().max(1)));
+        Ok(Self { loader, shape, scale: Scale::of(config), device: device.clone(), repeat })
+    }
+
+    fn collate(&self, examples: &[Example]) -> Batch {
+        let pixels = examples.iter().flat_map(|e| e.pixels.iter().copied()).collect();
+        let targets: Vec<i64> = examples.iter().map(|e| e.label as i64).collect();
+        let count = targets.len();
+        Batch {
+            images: self.scale.tensor(pixels, self.shape, &self.device),
+            targets: Tensor::from_data(TensorData::new(targets, [count]), &self.device),
+        }
+    }
+}
+
+impl Batches for Source {
+    type Batch = Batch;
+
+    fn per_epoch(&self) -> usize {
+        if self.repeat > 0 { self.repeat } else { self.loader.batches_per_epoch() }
+    }
+
+    fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
+        let epoch = if self.repeat > 0 { 0 } else { epoch };
+        let batches = self.loader.epoch(epoch, first).take(self.per_epoch() - first);
+        Box::new(batches.map(|examples| Ok(self.collate(&examples?))))
+    }
+}
+
+/// Cross-entropy by plain back-propagation.
+pub(crate) fn backprop<M: ImageClassifier>() -> impl Backprop<M, Batch> {
+    Plain(|model: &M, batch: Batch| cross_entropy(model.forward(batch.images), batch.targets, 0.0))
+}
+
+/// What a model says of one image.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) loss: f64,
+    pub(crate) predicted: usize,
+    pub(crate) probabilities: Vec<f64>,
+}
+
+/// Runs a model over images, in order.
+pub(crate) struct Judge<'a> {
+    pub(crate) images: &'a ImageSet,
+    pub(crate) scale: Scale,
+    pub(crate) device: Device,
+}
+
+impl Judge<'_> {
+    pub(crate) fn verdicts<M: ImageClassifier>(&self, model: &M) -> Vec<Verdict> {
+        let all: Vec<usize> = (0..self.images.len()).collect();
+        all.chunks(EVAL_BATCH).flat_map(|part| {
+            let logits = model.forward(self.tensor(part, &self.device));
+            let classes = logits.dims()[1];
+            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+            logits.chunks(classes).zip(part).map(|(row, &index)| verdict(row, self.images.label(index))).collect::<Vec<_>>()
+        }).collect()
+    }
+
+    fn tensor(&self, indices: &[usize], device: &Device) -> Tensor<4> {
+        let pixels = indices.iter().flat_map(|&i| self.images.image(i).iter().map(|&p| f32::from(p) / 255.0)).collect();
+        self.scale.tensor(pixels, self.images.shape, device)
+    }
+
+    /// The mistakes with the largest loss, with a heat map of where the network looked.
+    pub(crate) fn worst<M: ImageClassifier>(&self, model: &M, verdicts: &[Verdict], count: usize) -> Vec<Picture> {
+        let mut wrong: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].predicted != self.images.label(i)).collect();
+        wrong.sort_by(|&a, &b| verdicts[b].loss.total_cmp(&verdicts[a].loss));
+        wrong.truncate(count);
+        if wrong.is_empty() {
+            return vec![];
+        }
+        let name = |class: usize| self.images.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+        let predicted: Vec<usize> = wrong.iter().map(|&i| verdicts[i].predicted).collect();
+        let maps = heat(model, self.tensor(&wrong, &self.device.clone().autodiff()), &predicted);
+        let pictures = wrong.iter().enumerate().map(|(k, &i)| {
+            let (v, truth) = (&verdicts[i], self.images.label(i));
+            let base = rgb(self.images.image(i), self.images.shape);
+            let caption = format!("{} taken for {} ({:.1} %; right: {:.1} %), validation image {i}", name(truth), name(v.predicted), 100.0 * v.probabilities[v.predicted], 100.0 * v.probabilities[truth]);
+            let mut images = vec![base.clone()];
+            images.extend(maps.as_ref().map(|(maps, size)| overlay(&grey(&base), &maps[k], *size)));
+            Picture { caption, images }
+        });
+        pictures.collect()
+    }
+}
+
+/// Heat maps with their height and width.
+pub(crate) type Maps = (Vec<Vec<f32>>, [usize; 2]);
+
+/// Grad-CAM of some images `[B, C, H, W]` on an autodiff device.
+pub(crate) fn heat<M: ImageClassifier>(model: &M, images: Tensor<4>, classes: &[usize]) -> Option<Maps> {
+    let model = model.clone().train().freeze();
+    let maps = grad_cam(M::SPATIAL?, classes, |tap| model.forward_with(images, tap))?;
+    let [_, h, w] = maps.dims();
+    let values: Vec<f32> = maps.into_data().iter::<f32>().collect();
+    Some((values.chunks(h * w).map(<[f32]>::to_vec).collect(), [h, w]))
+}
+
+/// Softmax in f64 on the host: one order of operations, whatever the backend.
+pub(crate) fn verdict(logits: &[f32], truth: usize) -> Verdict {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exp: Vec<f64> = logits.iter().map(|&x| f64::from(x - most).exp()).collect();
+    let sum: f64 = exp.iter().sum();
+    // The first of equals, as PyTorch's argmax.
+    let predicted = logits.iter().position(|&x| x == most).unwrap_or(0);
+    let right = logits.get(truth).copied().unwrap_or(f32::NEG_INFINITY);
+    Verdict { loss: sum.ln() - f64::from(right - most), predicted, probabilities: exp.iter().map(|e| e / sum).collect() }
+}
+
+/// Loss, accuracy, macro F1 and confusion of verdicts.
+pub(crate) fn measure(verdicts: &[Verdict], images: &ImageSet) -> Evaluation {
+    let classes = images.classes.len().max(verdicts.iter().map(|v| v.probabilities.len()).max().unwrap_or(0));
+    let mut confusion = Confusion::new(classes);
+    verdicts.iter().enumerate().for_each(|(i, v)| confusion.add(images.label(i), v.predicted));
+    let loss = verdicts.iter().map(|v| v.loss).sum::<f64>() / verdicts.len().max(1) as f64;
+    let metrics = [("loss", loss), ("accuracy", confusion.accuracy()), ("f1", confusion.macro_f1())];
+    Evaluation { examples: verdicts.len(), metrics: metrics.into_iter().map(|(k, v)| (k.to_string(), v)).collect(), confusion: Some(confusion) }
+}
+
+impl<M: ImageClassifier> Evaluate<M> for Judge<'_> {
+    fn evaluate(&mut self, model: &M) -> Result<Evaluation, TrainError> {
+        Ok(measure(&self.verdicts(model), self.images))
+    }
+}
+
+/// Bytes `[C, H, W]` as a picture.
+pub(crate) fn rgb(pixels: &[u8], [c, h, w]: [usize; 3]) -> RgbImage {
+    RgbImage::from_fn(w as u32, h as u32, |x, y| {
+        let at = y as usize * w + x as usize;
+        image::Rgb(std::array::from_fn(|channel| pixels[channel.min(c - 1) * h * w + at]))
+    })
+}
+
+pub(crate) fn grey(image: &RgbImage) -> GrayImage {
+    DynamicImage::ImageRgb8(image.clone()).to_luma8()
+}

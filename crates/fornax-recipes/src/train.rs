@@ -1,0 +1,317 @@
+//! `fornax train`
+
+use crate::{
+    cli::TrainArgs,
+    config::{Config, Job, device},
+    error::usage,
+    images::{Judge, Scale, Source, backprop, measure},
+    overrides, recipes, ui,
+};
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use fornax_architectures::ImageClassifier;
+use fornax_data::{ImageSet, Split, resolve};
+use fornax_kernels::random::{Key, set_step_key};
+use fornax_trainer::{Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system};
+use fornax_weights::{count_trainable, load_state};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+/// Mistakes in a report.
+const WORST: usize = 24;
+
+/// `config.json`: the configuration, and where it was run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunConfig {
+    pub(crate) config: Config,
+    pub(crate) backend: String,
+    pub(crate) device: Option<String>,
+    pub(crate) threads: usize,
+    /// The folder given with --data.
+    pub(crate) data: Option<PathBuf>,
+    /// The names of the classes.
+    pub(crate) classes: Vec<String>,
+}
+
+impl RunConfig {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("damaged or foreign config: {}", path.display()))
+    }
+}
+
+pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
+    let entry = recipes::find(&args.recipe)?;
+    let out = out_folder(args)?;
+    let before = if args.resume && out.join("config.json").is_file() { Some(RunConfig::read(&out.join("config.json"))?) } else { None };
+    if let Some(before) = before.as_ref().filter(|before| before.config.recipe != args.recipe) {
+        return Err(usage(format!("{} holds a run of `{}`, not of `{}`; give another --out", out.display(), before.config.recipe, args.recipe)));
+    }
+    let mut run = configure(args, before.unwrap_or_else(|| RunConfig { config: (entry.config)(), backend: "flex".into(), device: None, threads: cores(), data: None, classes: vec![] }))?;
+    if args.show_config {
+        ui::out(serde_json::to_string_pretty(&run.config)?);
+        return Ok(0);
+    }
+    let time_limit = args.time_limit.as_deref().map(duration).transpose()?;
+    let device = device(&run.backend, run.device.as_deref())?.autodiff();
+    fornax_kernels::device::set_threads(run.threads);
+    let interrupt = signals()?;
+
+    let set = fornax_data::find(&run.config.data.name).context("validated above")?;
+    let found = resolve(set, run.data.as_deref())?;
+    ui::note(found.describe());
+    let mut train = found.load(Split::Train)?;
+    let valid = found.load(Split::Valid)?;
+    if run.config.data.limit > 0 {
+        train = train.subset(&(0..run.config.data.limit.min(train.len())).collect::<Vec<_>>());
+    }
+    check_shape(&run.config, &train)?;
+    check_shape(&run.config, &valid)?;
+    run.classes = train.classes.clone();
+
+    if !args.resume && (out.join("config.json").exists() || out.join("checkpoints").exists()) {
+        anyhow::bail!("{} holds a run already; go on with --resume, or give another --out", out.display());
+    }
+    let folder = RunDir::create(&out)?;
+    folder.write("config.json", &serde_json::to_vec_pretty(&run)?)?;
+
+    set_step_key(Key::new(run.config.seed).fold(u64::MAX));
+    let model = run.config.model.clone();
+    model.with(&device, Train { args, run, folder, device: device.clone(), train, valid, interrupt, time_limit })
+}
+
+struct Train<'a> {
+    args: &'a TrainArgs,
+    run: RunConfig,
+    folder: RunDir,
+    device: Device,
+    train: ImageSet,
+    valid: ImageSet,
+    interrupt: Arc<AtomicUsize>,
+    time_limit: Option<Duration>,
+}
+
+impl Job for Train<'_> {
+    type Output = u8;
+
+    fn run<M: ImageClassifier>(self, model: M) -> Result<u8> {
+        let Self { args, run, folder, device, train, valid, interrupt, time_limit } = self;
+        let config = &run.config;
+        let params = count_trainable(&model);
+        let examples = train.len();
+        let source = Source::new(config, train, &device, args.overfit_batches)?;
+        if args.find_lr {
+            return find_lr(model, &source, config, &folder);
+        }
+        let judge = |images| Judge { images, scale: Scale::of(config), device: device.clone().inner() };
+        let total = config.trainer.total_steps(source.per_epoch());
+        ui::note(format!(
+            "{}: {params} parameters, {examples} training and {} validation images, {total} steps of {} on {} with {} threads, seed {}",
+            config.recipe, valid.len(), config.trainer.batch_size * config.trainer.accumulate, run.backend, run.threads, config.seed
+        ));
+        ui::note(format!("writing to {}", folder.path().display()));
+
+        let mut bar = ProgressBar::new(config.trainer.batch_size * config.trainer.accumulate);
+        let mut board = TensorBoard::create(folder.path(), config.trainer.log_every)?;
+        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut board];
+        if !args.quiet {
+            callbacks.push(&mut bar);
+        }
+        let outcome = fit(
+            Fit {
+                model,
+                batches: &source,
+                backprop: backprop(),
+                evaluate: judge(&valid),
+                optimizer: config.optimizer()?,
+                schedule: config.schedule(total)?,
+                lr: config.optimizer.lr,
+                seed: config.seed,
+                config: config.trainer.clone(),
+                run: Some(folder.clone()),
+                identity: json!({"config": config, "backend": run.backend, "examples": examples, "overfit": args.overfit_batches}).to_string(),
+                resume: args.resume,
+                time_limit,
+                interrupt,
+            },
+            &mut callbacks,
+        )?;
+        outcome.notes.iter().for_each(ui::note);
+        if let Ended::Interrupted(signal) = outcome.ended {
+            ui::note(format!("stopped by signal {signal} after step {}; go on with: fornax train {} --resume --out {}", outcome.step, config.recipe, folder.path().display()));
+            return Ok(128 + signal as u8);
+        }
+
+        // What `eval` and `predict` will use is what the report shows.
+        let (_, checkpoint) = Checkpoints::new(folder.checkpoints(), config.trainer.keep_checkpoints).for_use()?;
+        let best = load_state(outcome.model, &checkpoint.weights(), "")?.valid();
+        let judge = judge(&valid);
+        let verdicts = judge.verdicts(&best);
+        let evaluation = measure(&verdicts, &valid);
+        let seconds = outcome.seconds;
+        let seen = outcome.batches as f64 * config.trainer.batch_size as f64;
+        let rate = if outcome.step_seconds > 0.0 { seen / outcome.step_seconds } else { 0.0 };
+        let report = json!({
+            "recipe": config.recipe, "backend": run.backend, "device": run.device, "threads": run.threads, "seed": config.seed, "params": params,
+            "steps": outcome.step, "epochs": outcome.epochs, "train": {"loss": outcome.train_loss, "examples": examples}, "valid": evaluation.metrics,
+            "best_step": checkpoint.position.step, "ended": format!("{:?}", outcome.ended), "wall_s": seconds, "examples_per_s": rate, "peak_rss_mb": system::memory_mb().1,
+            "git": std::env::var("FORNAX_GIT").ok(), "versions": {"fornax": env!("CARGO_PKG_VERSION"), "burn": "0.22.1"},
+        });
+        folder.write("report.json", &serde_json::to_vec_pretty(&report)?)?;
+        let pictures = judge.worst(&best, &verdicts, WORST);
+        let page = Report {
+            title: format!("{}, seed {}", config.recipe, config.seed),
+            summary: summary(&report),
+            metrics: folder.metrics(),
+            confusion: evaluation.confusion.clone(),
+            classes: valid.classes.clone(),
+            pictures_title: format!("The worst mistakes of {} on {} validation images", verdicts.iter().enumerate().filter(|(i, v)| v.predicted != valid.label(*i)).count(), valid.len()),
+            pictures,
+            config: serde_json::to_value(&run)?,
+        };
+        folder.write("report.html", page.html().as_bytes())?;
+        ui::note(format!(
+            "done in {seconds:.0} s ({rate:.0} examples/s in training): validation accuracy {:.2} %, loss {:.4}",
+            100.0 * evaluation.metrics["accuracy"], evaluation.metrics["loss"]
+        ));
+        ui::note(format!("report: {}\ntest:   fornax eval {}", folder.path().join("report.html").display(), folder.path().display()));
+        if args.json {
+            ui::out(report.to_string());
+        }
+        Ok(0)
+    }
+}
+
+fn summary(report: &Value) -> Vec<(String, String)> {
+    let number = |path: &[&str]| path.iter().fold(report, |v, key| &v[*key]).as_f64().unwrap_or(f64::NAN);
+    let text = |key: &str| report[key].as_str().unwrap_or("-").to_string();
+    vec![
+        ("validation accuracy".into(), format!("{:.2} %", 100.0 * number(&["valid", "accuracy"]))),
+        ("validation loss".into(), format!("{:.4}", number(&["valid", "loss"]))),
+        ("training loss".into(), format!("{:.4}", number(&["train", "loss"]))),
+        ("parameters".into(), report["params"].to_string()),
+        ("training images".into(), report["train"]["examples"].to_string()),
+        ("steps".into(), format!("{} ({:.1} epochs)", report["steps"], number(&["epochs"]))),
+        ("time".into(), format!("{:.0} s", number(&["wall_s"]))),
+        ("training rate".into(), format!("{:.0} images/s", number(&["examples_per_s"]))),
+        ("peak memory".into(), format!("{:.0} MB", number(&["peak_rss_mb"]))),
+        ("backend".into(), format!("{}, {} threads", text("backend"), report["threads"])),
+        ("revision".into(), text("git")),
+    ]
+}
+
+fn find_lr<M: ImageClassifier>(model: M, source: &Source, config: &Config, folder: &RunDir) -> Result<u8> {
+    let curve = lr_finder::find(model, source, backprop(), config.optimizer()?, config.seed, lr_finder::Range::default())?;
+    folder.write("lr_finder.svg", curve.svg().as_bytes())?;
+    for (lr, loss) in curve.points.iter().step_by(5) {
+        ui::out(format!("lr {lr:.2e}  loss {loss:.4}"));
+    }
+    match curve.suggestion {
+        Some(lr) => ui::out(format!("the loss falls fastest at {lr:.1e}; a peak there: --set optimizer.lr={lr:.1e}")),
+        None => ui::out("the loss falls nowhere: the range is wrong, or the model cannot learn this"),
+    }
+    ui::note(format!("curve: {}", folder.path().join("lr_finder.svg").display()));
+    Ok(0)
+}
+
+/// The recipe's configuration (or a run's, to resume) with what the command line changes.
+fn configure(args: &TrainArgs, mut run: RunConfig) -> Result<RunConfig> {
+    let mut value = serde_json::to_value(&run.config)?;
+    for text in &args.set {
+        overrides::set(&mut value, text).map_err(usage)?;
+    }
+    run.config = serde_json::from_value(value).map_err(|e| usage(format!("--set: {e}")))?;
+    let config = &mut run.config;
+    if let Some(seed) = args.seed {
+        config.seed = seed;
+    }
+    if let Some(steps) = args.steps {
+        config.trainer.steps = steps;
+    }
+    if let Some(epochs) = args.epochs {
+        (config.trainer.epochs, config.trainer.steps) = (epochs, 0);
+    }
+    if args.fast_dev_run {
+        (config.trainer.steps, config.trainer.eval_every, config.trainer.log_every) = (3, 3, 1);
+    }
+    if args.steps == Some(0) || args.overfit_batches == Some(0) || args.compute.threads == Some(0) {
+        return Err(usage("--steps, --overfit-batches and --threads must be at least 1"));
+    }
+    config.validate()?;
+    run.backend = args.compute.backend.clone().unwrap_or(run.backend);
+    run.device = args.compute.device.clone().or(run.device);
+    run.threads = args.compute.threads.unwrap_or(run.threads);
+    // A path that does not depend on where the next command is called from.
+    run.data = args.data.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).or(run.data);
+    Ok(run)
+}
+
+fn out_folder(args: &TrainArgs) -> Result<PathBuf> {
+    if let Some(out) = &args.out {
+        return Ok(out.clone());
+    }
+    let numbered = |n: u32| PathBuf::from("runs").join(format!("{}-{n}", args.recipe));
+    let free = (1..).find(|&n| !numbered(n).exists()).unwrap_or(1);
+    Ok(numbered(if args.resume { (free - 1).max(1) } else { free }))
+}
+
+fn check_shape(config: &Config, images: &ImageSet) -> Result<()> {
+    let wanted = config.model.image();
+    if images.shape != wanted {
+        anyhow::bail!("the images are {:?} (channels, height, width), the model takes {wanted:?}; set model.image, or give other data", images.shape);
+    }
+    Ok(())
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `90s`, `10m`, `2h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration> {
+    let wrong = || usage(format!("--time-limit takes a time like 90s, 10m or 2h, not `{text}`"));
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let factor = match &text[digits.len()..] {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let seconds = digits.parse::<f64>().ok().map(|x| x * factor).filter(|x| *x > 0.0 && *x < 1e9).ok_or_else(wrong)?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A number that becomes the signal's when Ctrl-C or SIGTERM comes; the second one ends the process at once.
+fn signals() -> Result<Arc<AtomicUsize>> {
+    let seen = Arc::new(AtomicUsize::new(0));
+    #[cfg(unix)]
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let again = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
+        signal_hook::flag::register(signal, again)?;
+        signal_hook::flag::register_usize(signal, seen.clone(), signal as usize)?;
+    }
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("90s", 90.0), ("10m", 600.0), ("2h", 7200.0), ("5", 5.0), ("1.5m", 90.0)] {
+            assert_eq!(duration(text).unwrap().as_secs_f64(), seconds);
+        }
+        for text in ["", "m", "-1s", "10x", "inf", "0s"] {
+            assert!(duration(text).unwrap_err().to_string().contains("10m"), "{text}");
+        }
+    }
+}

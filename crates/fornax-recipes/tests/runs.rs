@@ -1,0 +1,164 @@
+//! A run from its first step to its predictions, on every backend.
+
+mod support;
+use serde_json::Value;
+use std::{fs, path::Path};
+use support::{backends, bad, good, last_json, run, train_args};
+
+fn metrics(out: &Path) -> Vec<Value> {
+    fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn train_eval_predict_inspect() {
+    for backend in backends() {
+        let f = tempfile::tempdir().unwrap();
+        let stdout = good(f.path(), &train_args("run", &["--backend", &backend, "--steps", "30", "--json"]));
+        let report = last_json(&stdout);
+        for key in ["recipe", "backend", "seed", "params", "steps", "epochs", "train", "valid", "wall_s", "examples_per_s", "peak_rss_mb", "git", "versions"] {
+            assert!(report.get(key).is_some(), "{key}");
+        }
+        // 4·25 + 8 (convolution 1 with its norm), 8·4·9 + 16, 16·128 + 16 … counted by hand:
+        // conv1 4·1·25 = 100, bn1 8; conv2 8·4·9 = 288, bn2 16; dense 8·5·5·16 + 16 = 3216; head 16·10 + 10 = 170.
+        assert_eq!(report["params"], 3798);
+        assert_eq!((report["backend"].as_str(), report["steps"].as_u64()), (Some(backend.as_str()), Some(30)));
+        let out = f.path().join("run");
+        for name in ["config.json", "metrics.jsonl", "report.html", "report.json", "checkpoints/best.safetensors"] {
+            assert!(out.join(name).is_file(), "{name}");
+        }
+        assert!(fs::read_dir(&out).unwrap().flatten().any(|e| e.file_name().to_string_lossy().contains("tfevents")));
+        assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(out.join("report.json")).unwrap()).unwrap(), report);
+        let lines = metrics(&out);
+        assert_eq!(lines.iter().filter(|line| line.get("loss").is_some()).count(), 30);
+        assert!(lines.iter().any(|line| line["valid"]["accuracy"].is_number()));
+
+        let valid = last_json(&good(f.path(), &["eval", "run", "--split", "valid", "--json"]));
+        assert_eq!(valid["valid"]["examples"], 1000);
+        for key in ["loss", "accuracy"] {
+            let (a, b) = (valid["valid"][key].as_f64().unwrap(), report["valid"][key].as_f64().unwrap());
+            assert!((a - b).abs() < 1e-9, "{key}: {a} {b}");
+        }
+        // What comes with Fornax has no test split, and says what has.
+        assert!(bad(f.path(), &[1], &["eval", "run"]).contains("fornax data fetch mnist"));
+
+        let picture = image::GrayImage::from_fn(60, 80, |x, y| image::Luma([if (25..33).contains(&x) && (10..70).contains(&y) { 10 } else { 240 }]));
+        picture.save(f.path().join("one.png")).unwrap();
+        let answer = last_json(&good(f.path(), &["predict", "run", "one.png", "--top-k", "10", "--explain", "grad-cam", "--out", "why", "--json"]));
+        let classes = answer["predictions"][0]["classes"].as_array().unwrap();
+        let sum: f64 = classes.iter().map(|c| c["probability"].as_f64().unwrap()).sum();
+        assert!(classes.len() == 10 && (sum - 1.0).abs() < 1e-6);
+        assert!(answer["predictions"][0]["fitting"].to_string().contains("inverted"));
+        assert!(f.path().join("why/one.grad-cam.png").is_file());
+
+        let hash = good(f.path(), &["inspect", "run", "--hash"]);
+        let last = hash.lines().last().unwrap();
+        assert!(last.len() == 64 && last.bytes().all(|b| b.is_ascii_hexdigit()), "{last}");
+        assert!(hash.contains("model.features.0.conv.weight"));
+    }
+}
+
+#[test]
+fn one_seed_gives_one_run_and_two_seeds_two() {
+    let f = tempfile::tempdir().unwrap();
+    let hash = |out: &str, more: &[&str]| {
+        good(f.path(), &train_args(out, &[&["--steps", "12"], more].concat()));
+        good(f.path(), &["inspect", out, "--hash"]).lines().last().unwrap().to_string()
+    };
+    let first = hash("a", &[]);
+    assert_eq!(first, hash("b", &[]));
+    assert_eq!(first, hash("c", &["--set", "data.workers=3"]), "the number of workers changed the run");
+    assert_ne!(first, hash("d", &["--seed", "1"]));
+}
+
+#[test]
+fn backends_agree_on_the_first_loss_and_after_fifty_steps() {
+    let all = backends();
+    if all.len() < 2 {
+        return;
+    }
+    let f = tempfile::tempdir().unwrap();
+    let losses: Vec<(f64, f64)> = all.iter().map(|backend| {
+        good(f.path(), &train_args(backend, &["--backend", backend, "--steps", "50", "--set", "model.dropout=0.1"]));
+        let lines = metrics(&f.path().join(backend));
+        let loss = |step: u64| lines.iter().find(|l| l["step"] == step && l.get("loss").is_some()).unwrap()["loss"].as_f64().unwrap();
+        (loss(1), loss(50))
+    }).collect();
+    for pair in losses.windows(2) {
+        assert!((pair[0].0 / pair[1].0 - 1.0).abs() < 1e-5, "{losses:?}");
+        assert!((pair[0].1 / pair[1].1 - 1.0).abs() < 1e-2, "{losses:?}");
+    }
+}
+
+#[test]
+fn a_run_is_not_overwritten_and_early_stopping_stops() {
+    let f = tempfile::tempdir().unwrap();
+    // The rate is too small to change anything, so nothing gets better.
+    let more = ["--set", "optimizer.lr=1e-30", "--set", "trainer.eval_every=2", "--set", "trainer.patience=2", "--steps", "40", "--json"];
+    let report = last_json(&good(f.path(), &train_args("run", &more)));
+    assert_eq!((report["ended"].as_str(), report["steps"].as_u64()), (Some("EarlyStopped"), Some(6)));
+    let line = bad(f.path(), &[1], &train_args("run", &more));
+    assert!(line.contains("--resume"), "{line}");
+    // A finished run, resumed, stays as it is.
+    let again = last_json(&good(f.path(), &["train", "mnist-best", "--quiet", "--out", "run", "--resume", "--json"]));
+    assert_eq!(again["steps"], report["steps"]);
+    // And a checkpoint of another configuration is refused by the field that differs.
+    let line = bad(f.path(), &[1], &["train", "mnist-best", "--out", "run", "--resume", "--set", "optimizer.lr=0.1"]);
+    assert!(line.contains("config.optimizer.lr was 1e-30, now 0.1"), "{line}");
+}
+
+#[test]
+fn a_loss_that_explodes_stops_with_the_step_and_the_last_good_checkpoint() {
+    let f = tempfile::tempdir().unwrap();
+    let line = bad(f.path(), &[1], &train_args("run", &["--set", "optimizer.name=sgd", "--set", "optimizer.lr=1e30", "--set", "trainer.checkpoint_every=1", "--steps", "30"]));
+    assert!(line.contains("at step") && line.contains("the last good checkpoint is step"), "{line}");
+}
+
+#[test]
+fn the_short_ways_work() {
+    let f = tempfile::tempdir().unwrap();
+    let report = last_json(&good(f.path(), &train_args("dev", &["--fast-dev-run", "--json"])));
+    assert_eq!(report["steps"], 3);
+    let report = last_json(&good(f.path(), &train_args("over", &["--overfit-batches", "1", "--steps", "120", "--set", "model.dropout=0.0", "--json"])));
+    assert!(report["train"]["loss"].as_f64().unwrap() < 0.1, "{report}");
+    assert!(good(f.path(), &train_args("lr", &["--find-lr"])).contains("the loss falls"));
+    assert!(fs::read_to_string(f.path().join("lr/lr_finder.svg")).unwrap().contains("<svg"));
+    let accumulated = last_json(&good(f.path(), &train_args("acc", &["--set", "trainer.accumulate=4", "--epochs", "1", "--json"])));
+    assert_eq!(accumulated["steps"], 8);
+}
+
+#[test]
+fn gradients_of_small_batches_average_to_those_of_a_large_one() {
+    // Without batch norm, dropout and augmentation, four batches of 16 and one of 64 are the same step.
+    let f = tempfile::tempdir().unwrap();
+    let loss = |out: &str, more: &[&str]| {
+        let base = ["--set", "model.batch_norm=false", "--set", "model.dropout=0.0", "--set", "data.augment.shift=0", "--set", "data.augment.rotate=0",
+            "--set", "data.augment.scale=0", "--set", "data.augment.shear=0", "--steps", "5"];
+        good(f.path(), &train_args(out, &[&base, more].concat()));
+        metrics(&f.path().join(out)).iter().filter_map(|l| l["loss"].as_f64()).collect::<Vec<_>>()
+    };
+    let (small, large) = (loss("a", &["--set", "trainer.accumulate=4"]), loss("b", &["--set", "trainer.batch_size=64"]));
+    for (a, b) in small.iter().zip(&large) {
+        assert!((a - b).abs() < 1e-4 * b.abs(), "{small:?} {large:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_writes_a_checkpoint_and_the_run_goes_on_to_the_same_end() {
+    let f = tempfile::tempdir().unwrap();
+    good(f.path(), &train_args("whole", &["--steps", "60"]));
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let out = format!("cut-{signal}");
+        let mut child = support::fornax(f.path(), &train_args(&out, &["--steps", "60"])).spawn().unwrap();
+        let metrics = f.path().join(&out).join("metrics.jsonl");
+        while fs::metadata(&metrics).map_or(0, |m| m.len()) < 300 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let kill = std::process::Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert!(run(f.path(), &["train", "mnist-best", "--quiet", "--resume", "--out", &out]).status.success());
+        let end = |out: &str| (good(f.path(), &["inspect", out, "--hash"]).lines().last().unwrap().to_string(), fs::read(f.path().join(out).join("metrics.jsonl")).unwrap());
+        assert_eq!(end("whole"), end(&out));
+    }
+}

@@ -1,0 +1,395 @@
+//! The loop.
+
+use crate::{
+    Backprop, Batches, Callback, Evaluate, Evaluation, EvaluationReport, Flow, RunDir, StepReport, TrainConfig, TrainError,
+    checkpoint::{Checkpoint, Checkpoints, Position},
+    run_dir::MetricsLog,
+};
+use burn::module::Module;
+use fornax_kernels::random::{Key, set_step_key};
+use fornax_optimizers::{Ema, Gradients, Optimizer, Schedule};
+use fornax_weights::{Tensors, load_state, state};
+use serde_json::json;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What a run needs.
+pub struct Fit<'a, M, D, G, E, O> {
+    /// On an autodiff device.
+    pub model: M,
+    /// What to train on.
+    pub batches: &'a D,
+    /// How batches become gradients.
+    pub backprop: G,
+    /// How models are measured.
+    pub evaluate: E,
+    /// How gradients change the model.
+    pub optimizer: O,
+    /// Factor on `lr` by step.
+    pub schedule: Schedule,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Keys dropout and everything else that the steps draw.
+    pub seed: u64,
+    /// The loop's own numbers.
+    pub config: TrainConfig,
+    /// Where to write; None keeps everything in memory.
+    pub run: Option<RunDir>,
+    /// All that defines the run, as JSON; a checkpoint of another config is refused.
+    pub identity: String,
+    /// Go on from the newest whole checkpoint, if there is one.
+    pub resume: bool,
+    /// Stop after so long.
+    pub time_limit: Option<Duration>,
+    /// Stop when this is not 0 (the number of a signal).
+    pub interrupt: Arc<AtomicUsize>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps are done.
+    Finished,
+    /// Nothing got better for `patience` evaluations.
+    EarlyStopped,
+    /// A callback asked for it.
+    Stopped,
+    /// The time is up.
+    TimeUp,
+    /// By this signal.
+    Interrupted(usize),
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Outcome<M> {
+    /// The model after the last step, not averaged.
+    pub model: M,
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epochs: f64,
+    /// How it ended.
+    pub ended: Ended,
+    /// The best evaluation: its step and its value of `monitor`.
+    pub best: Option<(u64, f64)>,
+    /// Mean loss since the evaluation before the last.
+    pub train_loss: f64,
+    /// The last evaluation of this process, if there was one.
+    pub evaluation: Option<Evaluation>,
+    /// Seconds trained, before a resume included.
+    pub seconds: f64,
+    /// Batches that this process trained on.
+    pub batches: u64,
+    /// Seconds that this process spent on training steps, evaluations and checkpoints left out.
+    pub step_seconds: f64,
+    /// What was said on the way: refused checkpoints, where a resumed run went on.
+    pub notes: Vec<String>,
+}
+
+/// Trains until the steps are done or something stops it.
+///
+/// Step `s` averages the gradients of `accumulate` batches, clips them, moves the weights by `lr · schedule(s)`, and then their average.
+/// Everything that is drawn in it follows from `(seed, s)`.
+///
+/// # Errors
+/// If a loss or gradient is not finite, data or files cannot be read or written, or a checkpoint does not fit.
+pub fn fit<M, D, G, E, O>(fit: Fit<'_, M, D, G, E, O>, callbacks: &mut [&mut dyn Callback]) -> Result<Outcome<M>, TrainError>
+where
+    M: Module,
+    D: Batches,
+    G: Backprop<M, D::Batch>,
+    E: Evaluate<M>,
+    O: Optimizer,
+{
+    let mut run = Run::start(fit)?;
+    let result = run.train(callbacks);
+    for callback in callbacks.iter_mut() {
+        callback.on_end()?;
+    }
+    let ended = result?;
+    Ok(run.outcome(ended))
+}
+
+struct Run<'a, M, D, G, E, O> {
+    fit: Fit<'a, M, D, G, E, O>,
+    model: Option<M>,
+    ema: Option<Ema>,
+    position: Position,
+    checkpoints: Option<Checkpoints>,
+    log: Option<MetricsLog>,
+    last_saved: Option<u64>,
+    evaluation: Option<Evaluation>,
+    began: Instant,
+    batches: u64,
+    step_seconds: f64,
+    notes: Vec<String>,
+}
+
+impl<'a, M, D, G, E, O> Run<'a, M, D, G, E, O>
+where
+    M: Module,
+    D: Batches,
+    G: Backprop<M, D::Batch>,
+    E: Evaluate<M>,
+    O: Optimizer,
+{
+    fn start(mut fit: Fit<'a, M, D, G, E, O>) -> Result<Self, TrainError> {
+        if fit.batches.per_epoch() == 0 {
+            return Err(TrainError::NoBatches);
+        }
+        let checkpoints = fit.run.as_ref().map(|run| Checkpoints::new(run.checkpoints(), fit.config.keep_checkpoints));
+        let mut ema = (fit.config.ema_decay > 0.0).then(|| Ema::new(fit.config.ema_decay));
+        let mut model = fit.model.clone();
+        let (mut position, mut notes, mut last_saved) = (Position::default(), vec![], None);
+        let found = match (&checkpoints, fit.resume) {
+            (Some(checkpoints), true) => checkpoints.newest()?,
+            _ => None,
+        };
+        if let Some((path, checkpoint, refused)) = found {
+            notes.extend(refused.into_iter().map(|line| format!("{line}; using the one before")));
+            let refuse = |why: String| TrainError::Checkpoint { why, path: path.clone() };
+            if checkpoint.config != fit.identity {
+                return Err(refuse(format!("it belongs to another configuration ({})", first_difference(&checkpoint.config, &fit.identity))));
+            }
+            model = load_state(model, &checkpoint.part("model"), "")?;
+            fit.optimizer.load_state(&model, &checkpoint.part("optimizer")).map_err(|e| refuse(e.to_string()))?;
+            if let Some(ema) = &mut ema {
+                ema.load_state(&model, &checkpoint.part("ema")).map_err(|name| refuse(format!("no average of `{name}`")))?;
+            }
+            position = checkpoint.position;
+            last_saved = Some(position.step);
+            notes.push(format!("resumed after step {} from {}", position.step, path.display()));
+        }
+        let log = fit.run.as_ref().map(|run| MetricsLog::open(run.metrics_path(), position.metrics_bytes)).transpose()?;
+        Ok(Self {
+            fit,
+            model: Some(model),
+            ema,
+            position,
+            checkpoints,
+            log,
+            last_saved,
+            evaluation: None,
+            began: Instant::now(),
+            batches: 0,
+            step_seconds: 0.0,
+            notes,
+        })
+    }
+
+    fn train(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<Ended, TrainError> {
+        let config = self.fit.config.clone();
+        let source = self.fit.batches;
+        let per_epoch = source.per_epoch() as u64;
+        let accumulate = config.accumulate as u64;
+        let total = config.total_steps(per_epoch as usize);
+        let eval_every = config.steps_between_evaluations(per_epoch as usize);
+        let checkpoint_every = if config.checkpoint_every == 0 { eval_every } else { config.checkpoint_every };
+        if self.position.finished {
+            return Ok(if self.position.step < total { Ended::EarlyStopped } else { Ended::Finished });
+        }
+
+        let mut epoch = self.position.step * accumulate / per_epoch;
+        let mut batch = self.position.step * accumulate % per_epoch;
+        let mut batches = source.epoch(epoch, batch as usize);
+        while self.position.step < total {
+            let model = self.model.take().unwrap_or_else(|| unreachable!("the model is there between steps"));
+            let began = Instant::now();
+            let step = self.position.step;
+            set_step_key(Key::new(self.fit.seed).fold(step));
+            let (mut loss, mut gradients) = (0.0, Gradients::default());
+            for _ in 0..accumulate {
+                if batch == per_epoch {
+                    (epoch, batch) = (epoch + 1, 0);
+                    batches = source.epoch(epoch, 0);
+                }
+                let data = batches.next().unwrap_or_else(|| Err("the source ended before its epoch".into()));
+                let data = data.map_err(|source| TrainError::Data { epoch, batch: batch as usize, source })?;
+                let (l, g) = self.fit.backprop.gradients(&model, data);
+                (loss, batch) = (loss + l / accumulate as f64, batch + 1);
+                gradients.add(g);
+            }
+            if accumulate > 1 {
+                gradients.scale(1.0 / accumulate as f64);
+            }
+            let grad_norm = gradients.norm();
+            self.check_finite("loss", loss)?;
+            self.check_finite("gradient norm", grad_norm)?;
+            if config.clip_norm > 0.0 {
+                gradients.clip(grad_norm, config.clip_norm);
+            }
+            let lr = self.fit.lr * self.fit.schedule.factor(step);
+            let model = self.fit.optimizer.step(lr, model, &gradients);
+            if let Some(ema) = &mut self.ema {
+                ema.update(&model);
+            }
+            self.model = Some(model);
+            let p = &mut self.position;
+            p.step += 1;
+            (p.loss_sum, p.loss_count) = (p.loss_sum + loss, p.loss_count + 1);
+            self.batches += accumulate;
+            self.step_seconds += began.elapsed().as_secs_f64();
+
+            let done = self.position.step;
+            let report = StepReport { step: done, steps: total, epoch: (done * accumulate) as f64 / per_epoch as f64, loss, lr, grad_norm };
+            let mut ended = (done == total).then_some(Ended::Finished);
+            if done % config.log_every == 0 || ended.is_some() {
+                self.write(json!({"step": done, "epoch": report.epoch, "loss": loss, "lr": lr, "grad_norm": grad_norm}))?;
+            }
+            for callback in callbacks.iter_mut() {
+                if callback.on_step(&report)? == Flow::Stop {
+                    ended = ended.or(Some(Ended::Stopped));
+                }
+            }
+            let signal = self.fit.interrupt.load(Ordering::Relaxed);
+            if signal != 0 && ended.is_none() {
+                ended = Some(Ended::Interrupted(signal));
+            }
+            if ended.is_none() && self.fit.time_limit.is_some_and(|limit| self.began.elapsed() >= limit) {
+                ended = Some(Ended::TimeUp);
+            }
+            // A run that was cut short is evaluated as well, except by a signal: who sent it waits.
+            let cut = matches!(ended, Some(Ended::Stopped | Ended::TimeUp));
+            if done % eval_every == 0 || ended == Some(Ended::Finished) || cut {
+                let flow = self.evaluate(callbacks, !cut || done % eval_every == 0)?;
+                if flow == Flow::Stop && ended.is_none() {
+                    ended = Some(Ended::Stopped);
+                }
+                if config.patience > 0 && self.position.stale >= config.patience && ended.is_none() {
+                    ended = Some(Ended::EarlyStopped);
+                }
+            }
+            self.position.finished = matches!(ended, Some(Ended::Finished | Ended::EarlyStopped));
+            if done % checkpoint_every == 0 || ended.is_some() {
+                self.save(callbacks)?;
+            }
+            if let Some(ended) = ended {
+                return Ok(ended);
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn model(&self) -> &M {
+        self.model.as_ref().unwrap_or_else(|| unreachable!("the model is there between steps"))
+    }
+
+    fn write(&mut self, line: serde_json::Value) -> Result<(), TrainError> {
+        self.log.as_mut().map_or(Ok(()), |log| log.write(&line))
+    }
+
+    fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let checkpoint = match (&self.fit.run, self.last_saved) {
+            (Some(run), Some(step)) => format!("the last good checkpoint is step {step} in {}", run.checkpoints().display()),
+            _ => "there is no checkpoint yet".into(),
+        };
+        Err(TrainError::NonFinite { what, value, step: self.position.step, checkpoint })
+    }
+
+    /// `regular` evaluations go to metrics.jsonl; one at an accidental end does not, or a resumed run would have a line too many.
+    fn evaluate(&mut self, callbacks: &mut [&mut dyn Callback], regular: bool) -> Result<Flow, TrainError> {
+        let model = match &self.ema {
+            Some(ema) => ema.apply(self.model().clone()).valid(),
+            None => self.model().valid(),
+        };
+        let evaluation = self.fit.evaluate.evaluate(&model)?;
+        let step = self.position.step;
+        let config = &self.fit.config;
+        let Some(&value) = evaluation.metrics.get(&config.monitor) else {
+            let given = evaluation.metrics.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(TrainError::Monitor { wanted: config.monitor.clone(), given });
+        };
+        let best = self.position.best.is_none_or(|(_, old)| config.is_better(value, old));
+        if regular {
+            let p = &mut self.position;
+            p.stale = if best { 0 } else { p.stale + 1 };
+            if best {
+                p.best = Some((step, value));
+            }
+            let mean = p.loss_sum / p.loss_count.max(1) as f64;
+            (p.train_loss, p.loss_sum, p.loss_count) = (Some(mean), 0.0, 0);
+            self.write(json!({"step": step, "train": {"loss": mean}, "valid": evaluation.metrics}))?;
+            if let (true, Some(checkpoints)) = (best, &self.checkpoints) {
+                // Before the step's own checkpoint: if that one is there, this one is.
+                self.snapshot().write(&checkpoints.best())?;
+            }
+        }
+        let report = EvaluationReport { step, evaluation: &evaluation, best };
+        let mut flow = Flow::Continue;
+        for callback in callbacks.iter_mut() {
+            if callback.on_evaluation(&report)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        self.evaluation = Some(evaluation);
+        Ok(flow)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.position.seconds + self.began.elapsed().as_secs_f64()
+    }
+
+    fn snapshot(&self) -> Checkpoint {
+        let model = self.model();
+        let position = Position { seconds: self.seconds(), ..self.position.clone() };
+        let ema = self.ema.as_ref().map_or_else(Tensors::new, |ema| ema.state(model));
+        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model))
+    }
+
+    fn save(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<(), TrainError> {
+        let Some(checkpoints) = self.checkpoints.clone() else { return Ok(()) };
+        if let Some(log) = &mut self.log {
+            self.position.metrics_bytes = log.sync()?;
+        }
+        let path = checkpoints.save(&self.snapshot())?;
+        self.last_saved = Some(self.position.step);
+        for callback in callbacks.iter_mut() {
+            callback.on_checkpoint(&path)?;
+        }
+        Ok(())
+    }
+
+    fn outcome(self, ended: Ended) -> Outcome<M> {
+        let per_epoch = self.fit.batches.per_epoch() as f64;
+        let p = &self.position;
+        let recent = (p.loss_count > 0).then(|| p.loss_sum / p.loss_count as f64);
+        Outcome {
+            step: p.step,
+            epochs: (p.step * self.fit.config.accumulate as u64) as f64 / per_epoch,
+            ended,
+            best: p.best,
+            train_loss: p.train_loss.or(recent).unwrap_or(f64::NAN),
+            seconds: self.seconds(),
+            batches: self.batches,
+            step_seconds: self.step_seconds,
+            evaluation: self.evaluation,
+            notes: self.notes,
+            model: self.model.unwrap_or_else(|| unreachable!("the model is there between steps")),
+        }
+    }
+}
+
+/// The first place where two JSON objects differ, as `path: then → now`.
+fn first_difference(then: &str, now: &str) -> String {
+    let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    fn walk(path: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
+        match (a.as_object(), b.as_object()) {
+            (Some(x), Some(y)) => {
+                let keys: std::collections::BTreeSet<_> = x.keys().chain(y.keys()).collect();
+                keys.into_iter().find_map(|key| walk(&format!("{path}{}{key}", if path.is_empty() { "" } else { "." }), &a[key], &b[key]))
+            }
+            _ if a == b => None,
+            _ => Some(format!("{path} was {a}, now {b}")),
+        }
+    }
+    walk("", &parse(then), &parse(now)).unwrap_or_else(|| "it cannot be read".into())
+}

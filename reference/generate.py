@@ -1,0 +1,13 @@
+"""Writes every fixture of reference values: `python reference/generate.py`, with `reference/requirements.txt` installed.
+
+PyTorch computes in float64 on inputs that float32 holds exactly; results are rounded to 12 digits. The same versions give the same files.
+"""
+
+import architectures
+import layers
+import optimizers
+
+if __name__ == "__main__":
+    layers.write()
+    optimizers.write()
+    architectures.write()
