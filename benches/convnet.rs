@@ -33,7 +33,7 @@ fn forward(c: &mut Criterion) {
     let (model, images, _) = setup(&device);
     // Each row of a batch is what the image gives alone.
     let together = model.forward(images.clone());
-    let alone: Vec<_> = (0..BATCH).map(|i| model.forward(images.clone().slice([i..i + 1]))).collect();
+    let alone: Vec<_> = (0..BATCH).map(|i| model.forward(images.clone().narrow(0, i, 1))).collect();
     let difference: f32 = (together.clone() - Tensor::cat(alone, 0)).abs().max().into_scalar();
     let size: f32 = together.abs().max().into_scalar();
     assert!(difference <= 1e-5 * size, "a batch and its images alone differ by {difference}, of {size}");

@@ -15,6 +15,9 @@ const CURVATURE: [f32; 2] = [1.0, 25.0];
 const START: [f32; 2] = [-9.0, 2.0];
 const STEPS: usize = 60;
 
+/// A rule's name, the colour of its path, and the path.
+type Walk = (&'static str, RGBColor, Vec<(f64, f64)>);
+
 #[derive(Module, Debug)]
 struct Point {
     at: Param<Tensor<1>>,
@@ -44,10 +47,10 @@ fn walk(mut optimizer: PerTensor, lr: f64, device: &Device) -> Vec<(f64, f64)> {
 
 fn main() -> anyhow::Result<()> {
     let device = BackendName::Flex.device(None)?.autodiff();
-    let momentum = Sgd { momentum: 0.9, ..Sgd::default() };
+    let momentum = Sgd { momentum: 0.6, ..Sgd::default() };
     let paths = [
         ("gradient descent, η = 0.07", RED, walk(PerTensor::new(Sgd::default()), 0.07, &device)),
-        ("momentum 0.9, η = 0.01", BLUE, walk(PerTensor::new(momentum), 0.01, &device)),
+        ("momentum 0.6, η = 0.05", BLUE, walk(PerTensor::new(momentum), 0.05, &device)),
         ("Adam, η = 0.5", RGBColor(0, 130, 60), walk(PerTensor::new(Adam::default()), 0.5, &device)),
     ];
     for (name, _, path) in &paths {
@@ -66,7 +69,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Contours of the valley, and the paths over them.
-fn draw(file: &str, paths: &[(&str, RGBColor, Vec<(f64, f64)>)]) -> anyhow::Result<()> {
+fn draw(file: &str, paths: &[Walk]) -> anyhow::Result<()> {
     let root = SVGBackend::new(file, (960, 540)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)

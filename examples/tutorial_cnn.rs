@@ -47,8 +47,8 @@ impl Examples {
     fn batches(&self, size: usize) -> impl Iterator<Item = (Tensor<4>, Tensor<1, Int>)> + '_ {
         let n = self.labels.dims()[0];
         (0..n).step_by(size).map(move |from| {
-            let to = (from + size).min(n);
-            (self.images.clone().slice([from..to]), self.labels.clone().slice([from..to]))
+            let size = size.min(n - from);
+            (self.images.clone().narrow(0, from, size), self.labels.clone().narrow(0, from, size))
         })
     }
 }

@@ -22,7 +22,13 @@ impl LeNet5Config {
     pub fn init(&self, device: &Device) -> LeNet5 {
         let conv = |i, o, p| ConvBlockConfig::new(i, o, 5).with_padding(p).with_activation(Activation::Tanh).init(device);
         let dense = |i, o| DenseBlockConfig::new(i, o).with_activation(Activation::Tanh).init(device);
-        LeNet5 { conv1: conv(1, 6, 2), conv2: conv(6, 16, 0), dense1: dense(400, 120), dense2: dense(120, 84), head: init::linear(84, self.classes, true, device) }
+        LeNet5 {
+            conv1: conv(1, 6, 2),
+            conv2: conv(6, 16, 0),
+            dense1: dense(400, 120),
+            dense2: dense(120, 84),
+            head: init::linear(84, self.classes, true, device),
+        }
     }
 }
 

@@ -232,6 +232,13 @@ mod tests {
         assert!(held.pixels.iter().step_by(2).any(|&i| i < 50));
     }
 
+    /// Held out once, held out always: these are what the same algorithm in Python holds out.
+    #[test]
+    fn the_held_out_are_pinned() {
+        let held: Vec<u8> = set().hold_out(10, 0).1.pixels.iter().step_by(2).copied().collect();
+        assert_eq!(held, [6, 12, 20, 31, 37, 39, 68, 83, 90, 97]);
+    }
+
     #[test]
     fn a_subset_keeps_images_with_their_labels() {
         let set = set();

@@ -2,7 +2,8 @@ use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, imageops::FilterType};
 
 /// Lays a heat map `[H, W]` with values in `[0, 1]` over an image, stretched to its size: blue little, red most.
 pub fn overlay(base: &GrayImage, map: &[f32], [height, width]: [usize; 2]) -> RgbImage {
-    let heat: ImageBuffer<Luma<f32>, Vec<f32>> = ImageBuffer::from_fn(width as u32, height as u32, |x, y| Luma([map.get(y as usize * width + x as usize).copied().unwrap_or(0.0)]));
+    let heat: ImageBuffer<Luma<f32>, Vec<f32>> =
+        ImageBuffer::from_fn(width as u32, height as u32, |x, y| Luma([map.get(y as usize * width + x as usize).copied().unwrap_or(0.0)]));
     let heat = image::imageops::resize(&heat, base.width(), base.height(), FilterType::Triangle);
     RgbImage::from_fn(base.width(), base.height(), |x, y| {
         let grey = f32::from(base.get_pixel(x, y).0[0]);

@@ -119,8 +119,7 @@ mod tests {
     fn neighbouring_keys_are_independent() {
         let n = 100_000u64;
         for (a, b) in [(Key::new(0), Key::new(1)), (Key::new(5).fold(0), Key::new(5).fold(1))] {
-            let covariance: f64 =
-                (0..n).map(|i| (a.uniform(i) - 0.5) * (b.uniform(i) - 0.5)).sum::<f64>() / n as f64;
+            let covariance: f64 = (0..n).map(|i| (a.uniform(i) - 0.5) * (b.uniform(i) - 0.5)).sum::<f64>() / n as f64;
             assert!(covariance.abs() < 1.5e-3, "{covariance}");
         }
     }

@@ -16,10 +16,8 @@ pub struct Sgd {
     pub weight_decay: f64,
 }
 
-pub(crate) const ENTRY: RuleEntry = RuleEntry {
-    name: "sgd",
-    build: |c| Box::new(Sgd { momentum: c.momentum, nesterov: c.nesterov, weight_decay: c.weight_decay }),
-};
+pub(crate) const ENTRY: RuleEntry =
+    RuleEntry { name: "sgd", build: |c| Box::new(Sgd { momentum: c.momentum, nesterov: c.nesterov, weight_decay: c.weight_decay }) };
 
 impl Rule for Sgd {
     fn slots(&self) -> &'static [&'static str] {

@@ -35,7 +35,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<u8> {
         }
         other => {
             let names = WORKLOADS.into_iter().chain(RECIPES.iter().map(|entry| entry.name));
-            return Err(usage(format!("there is no workload `{other}`{}; choose one of {} or a recipe", did_you_mean(other, names), WORKLOADS.join(", "))));
+            return Err(usage(format!(
+                "there is no workload `{other}`{}; choose one of {} or a recipe",
+                did_you_mean(other, names),
+                WORKLOADS.join(", ")
+            )));
         }
     };
     let backend = args.compute.backend.clone().unwrap_or_else(|| "flex".into());
@@ -65,12 +69,14 @@ impl Job for Bench<'_> {
         if let Some(path) = &args.init {
             model = load_init(model, path)?;
         }
-        let data: Vec<(Tensor<4>, Tensor<1, Int>)> = (0..BATCHES).map(|b| {
-            let element = |i: u64| 7919 * i + 104_729 * b + 13;
-            let pixels: Vec<f32> = (0..(batch * c * h * w) as u64).map(|i| (element(i) % 1009) as f32 / 1009.0).collect();
-            let targets: Vec<i64> = (0..batch as u64).map(|i| (element(i) % 10) as i64).collect();
-            (Tensor::from_data(TensorData::new(pixels, [batch, c, h, w]), &device), Tensor::from_data(TensorData::new(targets, [batch]), &device))
-        }).collect();
+        let data: Vec<(Tensor<4>, Tensor<1, Int>)> = (0..BATCHES)
+            .map(|b| {
+                let element = |i: u64| 7919 * i + 104_729 * b + 13;
+                let pixels: Vec<f32> = (0..(batch * c * h * w) as u64).map(|i| (element(i) % 1009) as f32 / 1009.0).collect();
+                let targets: Vec<i64> = (0..batch as u64).map(|i| (element(i) % 10) as i64).collect();
+                (Tensor::from_data(TensorData::new(pixels, [batch, c, h, w]), &device), Tensor::from_data(TensorData::new(targets, [batch]), &device))
+            })
+            .collect();
         let params = count_trainable(&model);
         let rss_start = memory_mb().0;
         let mut optimizer = PerTensor::new(Adam::default());
@@ -104,7 +110,12 @@ impl Job for Bench<'_> {
             ui::out(report.to_string());
         } else {
             let ms = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.2} ms"));
-            ui::out(format!("{} on {backend}, {threads} threads: {} a step (fastest {}), batch {batch}, {params} parameters, loss {loss:.5}", args.workload, ms(median), ms(times.first().copied())));
+            ui::out(format!(
+                "{} on {backend}, {threads} threads: {} a step (fastest {}), batch {batch}, {params} parameters, loss {loss:.5}",
+                args.workload,
+                ms(median),
+                ms(times.first().copied())
+            ));
         }
         Ok(0)
     }

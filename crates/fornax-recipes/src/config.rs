@@ -128,7 +128,12 @@ impl Config {
         let o = &self.optimizer;
         if !RULES.iter().any(|rule| rule.name == o.name) {
             let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
-            return Err(usage(format!("optimizer.name is one of {}, not `{}`{}", names.join(", "), o.name, did_you_mean(&o.name, names.iter().copied()))));
+            return Err(usage(format!(
+                "optimizer.name is one of {}, not `{}`{}",
+                names.join(", "),
+                o.name,
+                did_you_mean(&o.name, names.iter().copied())
+            )));
         }
         if !SCHEDULES.iter().any(|(name, _)| *name == self.schedule.name) {
             let names: Vec<_> = SCHEDULES.iter().map(|(name, _)| *name).collect();

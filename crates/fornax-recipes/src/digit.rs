@@ -38,13 +38,20 @@ pub(crate) fn fit(picture: &GrayImage) -> (GrayImage, Vec<String>) {
     let scale = f64::from(BOX) / f64::from(w.max(h));
     let side = |s: u32| ((f64::from(s) * scale).round() as u32).clamp(1, BOX);
     let small = image::imageops::resize(&cut, side(w), side(h), FilterType::Triangle);
-    done.push(format!("cut {w}×{h} pixels with ink out of {}×{}, scaled them to {}×{}, and centred their mass in {SIDE}×{SIDE}", picture.width(), picture.height(), side(w), side(h)));
+    done.push(format!(
+        "cut {w}×{h} pixels with ink out of {}×{}, scaled them to {}×{}, and centred their mass in {SIDE}×{SIDE}",
+        picture.width(),
+        picture.height(),
+        side(w),
+        side(h)
+    ));
     (centre(&small), done)
 }
 
 fn border_median(image: &GrayImage) -> u8 {
     let (w, h) = image.dimensions();
-    let mut border: Vec<u8> = image.enumerate_pixels().filter(|&(x, y, _)| x == 0 || y == 0 || x + 1 == w || y + 1 == h).map(|(_, _, p)| p.0[0]).collect();
+    let mut border: Vec<u8> =
+        image.enumerate_pixels().filter(|&(x, y, _)| x == 0 || y == 0 || x + 1 == w || y + 1 == h).map(|(_, _, p)| p.0[0]).collect();
     border.sort_unstable();
     border.get(border.len() / 2).copied().unwrap_or(0)
 }

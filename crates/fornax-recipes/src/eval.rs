@@ -12,7 +12,10 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
 use fornax_data::{ImageSet, Split, resolve};
-use fornax_trainer::{RunDir, checkpoint::{Checkpoint, Checkpoints}};
+use fornax_trainer::{
+    RunDir,
+    checkpoint::{Checkpoint, Checkpoints},
+};
 use fornax_weights::load_state;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -36,7 +39,9 @@ impl Trained {
             true => (path.to_path_buf(), Checkpoint::read(path)?),
             false => Checkpoints::new(RunDir::open(&folder)?.checkpoints(), 1).for_use()?,
         };
-        let run = RunConfig::read(&RunDir::open(&folder).with_context(|| format!("a checkpoint needs its run around it; cannot use {}", path.display()))?.config_path())?;
+        let run = RunConfig::read(
+            &RunDir::open(&folder).with_context(|| format!("a checkpoint needs its run around it; cannot use {}", path.display()))?.config_path(),
+        )?;
         run.config.validate()?;
         let backend = compute.backend.as_ref().unwrap_or(&run.backend);
         let device = device(backend, compute.device.as_deref().or(run.device.as_deref().filter(|_| compute.backend.is_none())))?;

@@ -112,12 +112,14 @@ pub(crate) struct Judge<'a> {
 impl Judge<'_> {
     pub(crate) fn verdicts<M: ImageClassifier>(&self, model: &M) -> Vec<Verdict> {
         let all: Vec<usize> = (0..self.images.len()).collect();
-        all.chunks(EVAL_BATCH).flat_map(|part| {
-            let logits = model.forward(self.tensor(part, &self.device));
-            let classes = logits.dims()[1];
-            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
-            logits.chunks(classes).zip(part).map(|(row, &index)| verdict(row, self.images.label(index))).collect::<Vec<_>>()
-        }).collect()
+        all.chunks(EVAL_BATCH)
+            .flat_map(|part| {
+                let logits = model.forward(self.tensor(part, &self.device));
+                let classes = logits.dims()[1];
+                let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+                logits.chunks(classes).zip(part).map(|(row, &index)| verdict(row, self.images.label(index))).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     fn tensor(&self, indices: &[usize], device: &Device) -> Tensor<4> {
@@ -139,7 +141,13 @@ impl Judge<'_> {
         let pictures = wrong.iter().enumerate().map(|(k, &i)| {
             let (v, truth) = (&verdicts[i], self.images.label(i));
             let base = rgb(self.images.image(i), self.images.shape);
-            let caption = format!("{} taken for {} ({:.1} %; right: {:.1} %), validation image {i}", name(truth), name(v.predicted), 100.0 * v.probabilities[v.predicted], 100.0 * v.probabilities[truth]);
+            let caption = format!(
+                "{} taken for {} ({:.1} %; right: {:.1} %), validation image {i}",
+                name(truth),
+                name(v.predicted),
+                100.0 * v.probabilities[v.predicted],
+                100.0 * v.probabilities[truth]
+            );
             let mut images = vec![base.clone()];
             images.extend(maps.as_ref().map(|(maps, size)| overlay(&grey(&base), &maps[k], *size)));
             Picture { caption, images }

@@ -109,7 +109,8 @@ impl Job for Predict<'_> {
             });
             if args.explain.is_some() {
                 let device = trained.device.clone().autodiff();
-                let (maps, size) = heat(&model, tensor(&device), &[verdict.predicted]).context("this architecture has no spatial activation for grad-cam to read")?;
+                let (maps, size) = heat(&model, tensor(&device), &[verdict.predicted])
+                    .context("this architecture has no spatial activation for grad-cam to read")?;
                 let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
                 let file = folder.join(format!("{}.grad-cam.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("picture")));
                 let base = crate::images::grey(&rgb(&pixels, shape));

@@ -38,7 +38,10 @@ pub(crate) fn find(name: &str) -> Result<&'static Entry> {
 /// `fornax recipes`
 pub(crate) fn list(as_json: bool) -> Result<u8> {
     if as_json {
-        let all: Vec<_> = RECIPES.iter().map(|e| json!({"name": e.name, "about": e.about, "published": e.published, "measured": e.measured, "config": (e.config)()})).collect();
+        let all: Vec<_> = RECIPES
+            .iter()
+            .map(|e| json!({"name": e.name, "about": e.about, "published": e.published, "measured": e.measured, "config": (e.config)()}))
+            .collect();
         ui::out(json!({"recipes": all}).to_string());
         return Ok(0);
     }

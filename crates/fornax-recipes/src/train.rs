@@ -12,7 +12,9 @@ use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
 use fornax_data::{ImageSet, Split, resolve};
 use fornax_kernels::random::{Key, set_step_key};
-use fornax_trainer::{Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system};
+use fornax_trainer::{
+    Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system,
+};
 use fornax_weights::{count_trainable, load_state};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -54,7 +56,17 @@ pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
     if let Some(before) = before.as_ref().filter(|before| before.config.recipe != args.recipe) {
         return Err(usage(format!("{} holds a run of `{}`, not of `{}`; give another --out", out.display(), before.config.recipe, args.recipe)));
     }
-    let mut run = configure(args, before.unwrap_or_else(|| RunConfig { config: (entry.config)(), backend: "flex".into(), device: None, threads: cores(), data: None, classes: vec![] }))?;
+    let mut run = configure(
+        args,
+        before.unwrap_or_else(|| RunConfig {
+            config: (entry.config)(),
+            backend: "flex".into(),
+            device: None,
+            threads: cores(),
+            data: None,
+            classes: vec![],
+        }),
+    )?;
     if args.show_config {
         ui::out(serde_json::to_string_pretty(&run.config)?);
         return Ok(0);
@@ -114,7 +126,12 @@ impl Job for Train<'_> {
         let total = config.trainer.total_steps(source.per_epoch());
         ui::note(format!(
             "{}: {params} parameters, {examples} training and {} validation images, {total} steps of {} on {} with {} threads, seed {}",
-            config.recipe, valid.len(), config.trainer.batch_size * config.trainer.accumulate, run.backend, run.threads, config.seed
+            config.recipe,
+            valid.len(),
+            config.trainer.batch_size * config.trainer.accumulate,
+            run.backend,
+            run.threads,
+            config.seed
         ));
         ui::note(format!("writing to {}", folder.path().display()));
 
@@ -145,7 +162,12 @@ impl Job for Train<'_> {
         )?;
         outcome.notes.iter().for_each(ui::note);
         if let Ended::Interrupted(signal) = outcome.ended {
-            ui::note(format!("stopped by signal {signal} after step {}; go on with: fornax train {} --resume --out {}", outcome.step, config.recipe, folder.path().display()));
+            ui::note(format!(
+                "stopped by signal {signal} after step {}; go on with: fornax train {} --resume --out {}",
+                outcome.step,
+                config.recipe,
+                folder.path().display()
+            ));
             return Ok(128 + signal as u8);
         }
 
@@ -172,14 +194,19 @@ impl Job for Train<'_> {
             metrics: folder.metrics(),
             confusion: evaluation.confusion.clone(),
             classes: valid.classes.clone(),
-            pictures_title: format!("The worst mistakes of {} on {} validation images", verdicts.iter().enumerate().filter(|(i, v)| v.predicted != valid.label(*i)).count(), valid.len()),
+            pictures_title: format!(
+                "The worst mistakes of {} on {} validation images",
+                verdicts.iter().enumerate().filter(|(i, v)| v.predicted != valid.label(*i)).count(),
+                valid.len()
+            ),
             pictures,
             config: serde_json::to_value(&run)?,
         };
         folder.write("report.html", page.html().as_bytes())?;
         ui::note(format!(
             "done in {seconds:.0} s ({rate:.0} examples/s in training): validation accuracy {:.2} %, loss {:.4}",
-            100.0 * evaluation.metrics["accuracy"], evaluation.metrics["loss"]
+            100.0 * evaluation.metrics["accuracy"],
+            evaluation.metrics["loss"]
         ));
         ui::note(format!("report: {}\ntest:   fornax eval {}", folder.path().join("report.html").display(), folder.path().display()));
         if args.json {

@@ -81,7 +81,12 @@ fn every_damaged_file_ends_in_one_clear_line() {
     weights.write(&path("good.safetensors")).unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/mnist-10k");
     fs::create_dir(path("idx")).unwrap();
-    for (from, to) in [("train-images", "train-images-idx3-ubyte"), ("train-labels", "train-labels-idx1-ubyte"), ("valid-images", "t10k-images-idx3-ubyte"), ("valid-labels", "t10k-labels-idx1-ubyte")] {
+    for (from, to) in [
+        ("train-images", "train-images-idx3-ubyte"),
+        ("train-labels", "train-labels-idx1-ubyte"),
+        ("valid-images", "t10k-images-idx3-ubyte"),
+        ("valid-labels", "t10k-labels-idx1-ubyte"),
+    ] {
         let kind = if from.ends_with("images") { "idx3" } else { "idx1" };
         fs::copy(data.join(format!("{from}-{kind}-ubyte.gz")), path("idx").join(format!("{to}.gz"))).unwrap();
     }
@@ -138,7 +143,10 @@ fn a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used() {
     fs::write(&last, bytes).unwrap();
     let output = support::run(f.path(), &train_args("run", &[&more[..], &["--resume"]].concat()));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.contains("step-00000008.safetensors; using the one before") && stderr.contains("resumed after step 6"), "{stderr}");
+    assert!(
+        output.status.success() && stderr.contains("step-00000008.safetensors; using the one before") && stderr.contains("resumed after step 6"),
+        "{stderr}"
+    );
     let hash = |out: &str| good(f.path(), &["inspect", out, "--hash"]).lines().last().unwrap().to_string();
     assert_eq!(hash("whole"), hash("run"));
 }

@@ -15,7 +15,9 @@ fn train_eval_predict_inspect() {
         let f = tempfile::tempdir().unwrap();
         let stdout = good(f.path(), &train_args("run", &["--backend", &backend, "--steps", "30", "--json"]));
         let report = last_json(&stdout);
-        for key in ["recipe", "backend", "seed", "params", "steps", "epochs", "train", "valid", "wall_s", "examples_per_s", "peak_rss_mb", "git", "versions"] {
+        for key in
+            ["recipe", "backend", "seed", "params", "steps", "epochs", "train", "valid", "wall_s", "examples_per_s", "peak_rss_mb", "git", "versions"]
+        {
             assert!(report.get(key).is_some(), "{key}");
         }
         // 4·25 + 8 (convolution 1 with its norm), 8·4·9 + 16, 16·128 + 16 … counted by hand:
@@ -77,12 +79,15 @@ fn backends_agree_on_the_first_loss_and_after_fifty_steps() {
         return;
     }
     let f = tempfile::tempdir().unwrap();
-    let losses: Vec<(f64, f64)> = all.iter().map(|backend| {
-        good(f.path(), &train_args(backend, &["--backend", backend, "--steps", "50", "--set", "model.dropout=0.1"]));
-        let lines = metrics(&f.path().join(backend));
-        let loss = |step: u64| lines.iter().find(|l| l["step"] == step && l.get("loss").is_some()).unwrap()["loss"].as_f64().unwrap();
-        (loss(1), loss(50))
-    }).collect();
+    let losses: Vec<(f64, f64)> = all
+        .iter()
+        .map(|backend| {
+            good(f.path(), &train_args(backend, &["--backend", backend, "--steps", "50", "--set", "model.dropout=0.1"]));
+            let lines = metrics(&f.path().join(backend));
+            let loss = |step: u64| lines.iter().find(|l| l["step"] == step && l.get("loss").is_some()).unwrap()["loss"].as_f64().unwrap();
+            (loss(1), loss(50))
+        })
+        .collect();
     for pair in losses.windows(2) {
         assert!((pair[0].0 / pair[1].0 - 1.0).abs() < 1e-5, "{losses:?}");
         assert!((pair[0].1 / pair[1].1 - 1.0).abs() < 1e-2, "{losses:?}");
@@ -109,7 +114,11 @@ fn a_run_is_not_overwritten_and_early_stopping_stops() {
 #[test]
 fn a_loss_that_explodes_stops_with_the_step_and_the_last_good_checkpoint() {
     let f = tempfile::tempdir().unwrap();
-    let line = bad(f.path(), &[1], &train_args("run", &["--set", "optimizer.name=sgd", "--set", "optimizer.lr=1e30", "--set", "trainer.checkpoint_every=1", "--steps", "30"]));
+    let line = bad(
+        f.path(),
+        &[1],
+        &train_args("run", &["--set", "optimizer.name=sgd", "--set", "optimizer.lr=1e30", "--set", "trainer.checkpoint_every=1", "--steps", "30"]),
+    );
     assert!(line.contains("at step") && line.contains("the last good checkpoint is step"), "{line}");
 }
 
@@ -118,7 +127,8 @@ fn the_short_ways_work() {
     let f = tempfile::tempdir().unwrap();
     let report = last_json(&good(f.path(), &train_args("dev", &["--fast-dev-run", "--json"])));
     assert_eq!(report["steps"], 3);
-    let report = last_json(&good(f.path(), &train_args("over", &["--overfit-batches", "1", "--steps", "120", "--set", "model.dropout=0.0", "--json"])));
+    let report =
+        last_json(&good(f.path(), &train_args("over", &["--overfit-batches", "1", "--steps", "120", "--set", "model.dropout=0.0", "--json"])));
     assert!(report["train"]["loss"].as_f64().unwrap() < 0.1, "{report}");
     assert!(good(f.path(), &train_args("lr", &["--find-lr"])).contains("the loss falls"));
     assert!(fs::read_to_string(f.path().join("lr/lr_finder.svg")).unwrap().contains("<svg"));
@@ -131,8 +141,22 @@ fn gradients_of_small_batches_average_to_those_of_a_large_one() {
     // Without batch norm, dropout and augmentation, four batches of 16 and one of 64 are the same step.
     let f = tempfile::tempdir().unwrap();
     let loss = |out: &str, more: &[&str]| {
-        let base = ["--set", "model.batch_norm=false", "--set", "model.dropout=0.0", "--set", "data.augment.shift=0", "--set", "data.augment.rotate=0",
-            "--set", "data.augment.scale=0", "--set", "data.augment.shear=0", "--steps", "5"];
+        let base = [
+            "--set",
+            "model.batch_norm=false",
+            "--set",
+            "model.dropout=0.0",
+            "--set",
+            "data.augment.shift=0",
+            "--set",
+            "data.augment.rotate=0",
+            "--set",
+            "data.augment.scale=0",
+            "--set",
+            "data.augment.shear=0",
+            "--steps",
+            "5",
+        ];
         good(f.path(), &train_args(out, &[&base, more].concat()));
         metrics(&f.path().join(out)).iter().filter_map(|l| l["loss"].as_f64()).collect::<Vec<_>>()
     };
@@ -158,7 +182,12 @@ fn a_signal_writes_a_checkpoint_and_the_run_goes_on_to_the_same_end() {
         assert!(kill.success());
         assert_eq!(child.wait().unwrap().code(), Some(code));
         assert!(run(f.path(), &["train", "mnist-best", "--quiet", "--resume", "--out", &out]).status.success());
-        let end = |out: &str| (good(f.path(), &["inspect", out, "--hash"]).lines().last().unwrap().to_string(), fs::read(f.path().join(out).join("metrics.jsonl")).unwrap());
+        let end = |out: &str| {
+            (
+                good(f.path(), &["inspect", out, "--hash"]).lines().last().unwrap().to_string(),
+                fs::read(f.path().join(out).join("metrics.jsonl")).unwrap(),
+            )
+        };
         assert_eq!(end("whole"), end(&out));
     }
 }

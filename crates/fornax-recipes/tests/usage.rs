@@ -20,7 +20,10 @@ fn mistakes_are_named_with_their_fix() {
         (&["train", "mnist-cnn", "--set", "schedule.name=cosinus"], "did you mean `cosine`?"),
         (&["train", "mnist-cnn", "--set", "model.dropout=1.0"], "model.dropout must be in [0, 1)"),
         (&["train", "mnist-cnn", "--set", "model.dense=[0]"], "model.dense has a width of 0"),
-        (&["train", "mnist-cnn", "--set", "model.stages=[{\"channels\":4,\"kernel\":40,\"stride\":1,\"padding\":0,\"pool\":1}]"], "model.stages stage 0 has only 28×28 pixels"),
+        (
+            &["train", "mnist-cnn", "--set", "model.stages=[{\"channels\":4,\"kernel\":40,\"stride\":1,\"padding\":0,\"pool\":1}]"],
+            "model.stages stage 0 has only 28×28 pixels",
+        ),
         (&["train", "mnist-cnn", "--set", "trainer.ema_decay=1.0"], "trainer.ema_decay must be in [0, 1)"),
         (&["train", "mnist-cnn", "--set", "trainer.batch_size=0"], "trainer.batch_size must be at least 1"),
         (&["train", "mnist-cnn", "--set", "data.augment.erase=2"], "`erase` must be from 0 to 1"),
@@ -74,7 +77,8 @@ fn help_version_and_lists_work() {
     assert!(recipes.contains("mnist-cnn") && recipes.contains("mnist-best"));
     assert!(last_json(&good(f.path(), &["recipes", "--json"]))["recipes"].as_array().unwrap().len() >= 4);
     assert!(good(f.path(), &["data", "list"]).contains("fashion-mnist"));
-    let config: serde_json::Value = serde_json::from_str(&good(f.path(), &["train", "mnist-cnn", "--show-config", "--set", "optimizer.lr=0.5"])).unwrap();
+    let config: serde_json::Value =
+        serde_json::from_str(&good(f.path(), &["train", "mnist-cnn", "--show-config", "--set", "optimizer.lr=0.5"])).unwrap();
     assert_eq!(config["optimizer"]["lr"], 0.5);
     assert_eq!(run(f.path(), &[]).status.code(), Some(2));
     assert_eq!(run(f.path(), &["train"]).status.code(), Some(2));

@@ -189,7 +189,9 @@ impl Checkpoints {
         }
         match self.newest()? {
             Some((path, checkpoint, _)) => Ok((path, checkpoint)),
-            None => Err(WeightError::Io { doing: "find a checkpoint", source: std::io::ErrorKind::NotFound.into(), path: self.folder.clone() }.into()),
+            None => {
+                Err(WeightError::Io { doing: "find a checkpoint", source: std::io::ErrorKind::NotFound.into(), path: self.folder.clone() }.into())
+            }
         }
     }
 }

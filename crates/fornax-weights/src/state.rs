@@ -181,7 +181,10 @@ mod tests {
     }
 
     fn net(device: &Device) -> Net {
-        Net { layers: vec![LinearConfig::new(2, 3).init(device), LinearConfig::new(3, 3).init(device)], head: LinearConfig::new(3, 1).with_bias(false).init(device) }
+        Net {
+            layers: vec![LinearConfig::new(2, 3).init(device), LinearConfig::new(3, 3).init(device)],
+            head: LinearConfig::new(3, 1).with_bias(false).init(device),
+        }
     }
 
     #[test]

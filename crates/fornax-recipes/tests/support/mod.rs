@@ -45,7 +45,11 @@ pub fn last_json(stdout: &str) -> Value {
 pub fn backends() -> Vec<String> {
     match std::env::var("FORNAX_TEST_BACKEND") {
         Ok(name) => vec![name],
-        Err(_) => [("flex", cfg!(feature = "flex")), ("ndarray", cfg!(feature = "ndarray"))].iter().filter(|(_, on)| *on).map(|(name, _)| name.to_string()).collect(),
+        Err(_) => [("flex", cfg!(feature = "flex")), ("ndarray", cfg!(feature = "ndarray"))]
+            .iter()
+            .filter(|(_, on)| *on)
+            .map(|(name, _)| name.to_string())
+            .collect(),
     }
 }
 

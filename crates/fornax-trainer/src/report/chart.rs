@@ -30,7 +30,12 @@ pub fn lines(x: &str, y: &str, all: &[Line]) -> String {
                 .label(&line.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
-        chart.configure_series_labels().position(SeriesLabelPosition::UpperRight).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.2)).draw()?;
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.2))
+            .draw()?;
         Ok(())
     });
     if drawn { svg } else { String::new() }
@@ -47,14 +52,26 @@ pub fn log_x(x: &str, y: &str, points: &[(f64, f64)], mark: Option<f64>) -> Stri
             .x_label_area_size(38)
             .y_label_area_size(62)
             .build_cartesian_2d((low..xs.1.max(low * 10.0)).log_scale(), ys.0..ys.1)?;
-        chart.configure_mesh().x_desc(x).y_desc(y).x_label_formatter(&|v| format!("{v:.0e}")).y_label_formatter(&|v| short(*v)).light_line_style(WHITE.mix(0.0)).draw()?;
+        chart
+            .configure_mesh()
+            .x_desc(x)
+            .y_desc(y)
+            .x_label_formatter(&|v| format!("{v:.0e}"))
+            .y_label_formatter(&|v| short(*v))
+            .light_line_style(WHITE.mix(0.0))
+            .draw()?;
         chart.draw_series(LineSeries::new(finite(points), COLOURS[0].stroke_width(2)))?;
         if let Some(at) = mark {
             chart
                 .draw_series(LineSeries::new([(at, ys.0), (at, ys.1)], COLOURS[1].stroke_width(1)))?
                 .label(format!("suggestion {at:.1e}"))
                 .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], COLOURS[1]));
-            chart.configure_series_labels().position(SeriesLabelPosition::LowerLeft).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.2)).draw()?;
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::LowerLeft)
+                .background_style(WHITE.mix(0.85))
+                .border_style(BLACK.mix(0.2))
+                .draw()?;
         }
         Ok(())
     });

@@ -70,7 +70,11 @@ impl Report {
             page += &self.confusion_table(confusion);
         }
         if !self.pictures.is_empty() {
-            let _ = write!(page, "<section><h2>{}</h2><p class=\"note\">Left the image, right where the network looked for the class it chose (Grad-CAM; red: most).</p><div class=\"pictures\">", escape(&self.pictures_title));
+            let _ = write!(
+                page,
+                "<section><h2>{}</h2><p class=\"note\">Left the image, right where the network looked for the class it chose (Grad-CAM; red: most).</p><div class=\"pictures\">",
+                escape(&self.pictures_title)
+            );
             for picture in &self.pictures {
                 let images: String = picture.images.iter().map(img).collect();
                 let _ = write!(page, "<figure>{images}<figcaption>{}</figcaption></figure>", escape(&picture.caption));
@@ -94,7 +98,11 @@ impl Report {
         let mut charts = vec![lines(
             "step",
             "loss",
-            &known(vec![series("training (a step)", &["loss"]), series("training (mean)", &["train", "loss"]), series("validation", &["valid", "loss"])]),
+            &known(vec![
+                series("training (a step)", &["loss"]),
+                series("training (mean)", &["train", "loss"]),
+                series("validation", &["valid", "loss"]),
+            ]),
         )];
         let names = self.metrics.iter().filter_map(|line| line["valid"].as_object()).flat_map(|m| m.keys().cloned());
         let names: std::collections::BTreeSet<String> = names.filter(|name| name != "loss").collect();
@@ -112,7 +120,9 @@ impl Report {
         }
         let name = |c: usize| escape(self.classes.get(c).map_or("?", String::as_str));
         let most = (0..n).flat_map(|t| (0..n).filter(move |&p| p != t).map(move |p| (t, p))).map(|(t, p)| confusion.count(t, p)).max().unwrap_or(0);
-        let mut html = String::from("<section><h2>Confusion (validation)</h2><p class=\"note\">A row is a true class, a column a predicted one.</p><table class=\"confusion\"><tr><th></th>");
+        let mut html = String::from(
+            "<section><h2>Confusion (validation)</h2><p class=\"note\">A row is a true class, a column a predicted one.</p><table class=\"confusion\"><tr><th></th>",
+        );
         (0..n).for_each(|c| html += &format!("<th>{}</th>", name(c)));
         html += "</tr>";
         for t in 0..n {
@@ -160,7 +170,10 @@ mod tests {
         let report = Report {
             title: "a <b> & c".into(),
             summary: vec![("seed".into(), "7".into())],
-            metrics: vec![json!({"step": 10, "loss": 2.0, "lr": 0.1, "grad_norm": 1.0}), json!({"step": 20, "train": {"loss": 1.5}, "valid": {"loss": 1.0, "accuracy": 0.5}})],
+            metrics: vec![
+                json!({"step": 10, "loss": 2.0, "lr": 0.1, "grad_norm": 1.0}),
+                json!({"step": 20, "train": {"loss": 1.5}, "valid": {"loss": 1.0, "accuracy": 0.5}}),
+            ],
             confusion: Some(confusion),
             classes: vec!["cat".into(), "dog".into()],
             pictures_title: "Worst".into(),
