@@ -1,6 +1,5 @@
 //! The tutorial's network on Flex, `[64, 1, 28, 28]`: a forward pass without autodiff, and a training step with Adam.
 #![recursion_limit = "256"]
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};

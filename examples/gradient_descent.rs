@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
     assert!((paths[0].2[STEPS].0 - want).abs() < 1e-4, "gradient descent left its closed form");
 
     let file = std::env::args().nth(1).unwrap_or_else(|| "gradient_descent.svg".into());
-    draw(&file, &paths)?;
+    draw(&file, &paths).map_err(|error| anyhow::anyhow!("cannot draw {file}: {error}"))?;
     println!("drawn: {file}");
     Ok(())
 }

@@ -3,6 +3,8 @@
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (640, 300);
+/// Lines with at most so many points have them marked.
+const MARKED: usize = 30;
 const COLOURS: [RGBColor; 4] = [RGBColor(31, 119, 180), RGBColor(214, 87, 38), RGBColor(44, 140, 70), RGBColor(130, 80, 170)];
 
 /// A named line.
@@ -29,6 +31,10 @@ pub fn lines(x: &str, y: &str, all: &[Line]) -> String {
                 .draw_series(LineSeries::new(finite(&line.points), style))?
                 .label(&line.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            // Few points are shown as such: a line through one is nothing.
+            if line.points.len() <= MARKED {
+                chart.draw_series(finite(&line.points).map(|point| Circle::new(point, 3, colour.filled())))?;
+            }
         }
         chart
             .configure_series_labels()
@@ -109,6 +115,7 @@ fn short(v: f64) -> String {
     match v.abs() {
         0.0 => "0".into(),
         a if a < 1e-3 => format!("{v:.1e}"),
+        a if a < 0.1 => format!("{v:.4}").trim_end_matches('0').into(),
         a if a < 10.0 => format!("{v:.3}").trim_end_matches('0').trim_end_matches('.').into(),
         a if a < 10_000.0 => format!("{v:.0}"),
         _ => format!("{:.0}k", v / 1000.0),

@@ -1,9 +1,8 @@
 //! A run from its first step to its predictions, on every backend.
 
-mod support;
 use serde_json::Value;
 use std::{fs, path::Path};
-use support::{backends, bad, good, last_json, run, train_args};
+use crate::support::{backends, bad, good, last_json, run, train_args};
 
 fn metrics(out: &Path) -> Vec<Value> {
     fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -173,7 +172,7 @@ fn a_signal_writes_a_checkpoint_and_the_run_goes_on_to_the_same_end() {
     good(f.path(), &train_args("whole", &["--steps", "60"]));
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let out = format!("cut-{signal}");
-        let mut child = support::fornax(f.path(), &train_args(&out, &["--steps", "60"])).spawn().unwrap();
+        let mut child = crate::support::fornax(f.path(), &train_args(&out, &["--steps", "60"])).spawn().unwrap();
         let metrics = f.path().join(&out).join("metrics.jsonl");
         while fs::metadata(&metrics).map_or(0, |m| m.len()) < 300 {
             std::thread::sleep(std::time::Duration::from_millis(2));

@@ -1,15 +1,13 @@
 //! Damaged files under an address limit of 4 GB: one clear line, exit code 1, never a panic, a hang or an abort.
 //!
 //! FORNAX_DAMAGED sets the number of files (default 120).
-#![cfg(target_os = "linux")]
 
-mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
-use support::{good, train_args};
+use crate::support::{good, train_args};
 
 /// A reproducible stream of numbers for choosing the damage.
 struct Numbers(u64);
@@ -141,7 +139,7 @@ fn a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     fs::write(&last, bytes).unwrap();
-    let output = support::run(f.path(), &train_args("run", &[&more[..], &["--resume"]].concat()));
+    let output = crate::support::run(f.path(), &train_args("run", &[&more[..], &["--resume"]].concat()));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && stderr.contains("step-00000008.safetensors; using the one before") && stderr.contains("resumed after step 6"),

@@ -1,16 +1,14 @@
 //! SIGKILL at any moment, then `--resume`: the same bits as a run that was never killed.
 //!
 //! FORNAX_KILLS sets the number of moments (default 6 a backend).
-#![cfg(unix)]
 
-mod support;
 use std::{
     fs,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
-use support::{backends, fornax, good, train_args};
+use crate::support::{backends, fornax, good, train_args};
 
 /// Weights, metrics and predictions.
 fn end(folder: &Path, out: &str) -> (String, Vec<u8>, String) {

@@ -1,7 +1,6 @@
 //! Bad usage ends in one clear line with the fix.
 
-mod support;
-use support::{bad, good, last_json, run};
+use crate::support::{bad, good, last_json, run};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

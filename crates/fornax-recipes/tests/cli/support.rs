@@ -7,26 +7,26 @@ use std::{
 };
 
 /// `fornax ARGS`, in a folder of its own and without the caller's data and cache.
-pub fn fornax(folder: &Path, args: &[&str]) -> Command {
+pub(crate) fn fornax(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fornax"));
     command.current_dir(folder).args(args).env_remove("FORNAX_DATA").env("FORNAX_CACHE", folder.join("cache"));
     command
 }
 
 /// Runs it to its end.
-pub fn run(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Output {
     fornax(folder, args).output().expect("the binary starts")
 }
 
 /// Runs it, and asks for success.
-pub fn good(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn good(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs it, and asks for one of the codes and one line on standard error, which is returned.
-pub fn bad(folder: &Path, codes: &[i32], args: &[&str]) -> String {
+pub(crate) fn bad(folder: &Path, codes: &[i32], args: &[&str]) -> String {
     let output = run(folder, args);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(codes.contains(&output.status.code().unwrap_or(-1)), "{args:?}: {:?} {stderr}", output.status);
@@ -37,12 +37,12 @@ pub fn bad(folder: &Path, codes: &[i32], args: &[&str]) -> String {
 }
 
 /// The last line of standard output as JSON.
-pub fn last_json(stdout: &str) -> Value {
+pub(crate) fn last_json(stdout: &str) -> Value {
     serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON on the last line")
 }
 
 /// The backends to test on: FORNAX_TEST_BACKEND alone, or all that run in seconds.
-pub fn backends() -> Vec<String> {
+pub(crate) fn backends() -> Vec<String> {
     match std::env::var("FORNAX_TEST_BACKEND") {
         Ok(name) => vec![name],
         Err(_) => [("flex", cfg!(feature = "flex")), ("ndarray", cfg!(feature = "ndarray"))]
@@ -54,7 +54,7 @@ pub fn backends() -> Vec<String> {
 }
 
 /// A recipe with batch norm, dropout and averaged weights, made small: 30 steps an epoch.
-pub const SMALL: &[&str] = &[
+pub(crate) const SMALL: &[&str] = &[
     "--threads=2",
     "--set=data.limit=480",
     "--set=trainer.batch_size=16",
@@ -65,6 +65,6 @@ pub const SMALL: &[&str] = &[
 ];
 
 /// `train mnist-best` as [`SMALL`] into `out`, with more arguments.
-pub fn train_args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn train_args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["train", "mnist-best", "--quiet", "--out", out], SMALL, more].concat()
 }

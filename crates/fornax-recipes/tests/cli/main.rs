@@ -1,0 +1,9 @@
+//! Tests of the binary, as its users run it.
+
+#[cfg(target_os = "linux")]
+mod damaged;
+#[cfg(unix)]
+mod kill;
+mod runs;
+mod support;
+mod usage;
