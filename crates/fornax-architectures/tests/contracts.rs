@@ -1,7 +1,7 @@
 //! Every architecture keeps the contract of classifiers.
 #![recursion_limit = "256"]
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, Tensor};
 use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig, Stage};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_testkit::{Classifier, check_classifier, device, devices};
@@ -55,14 +55,14 @@ fn a_network_with_batch_norm_dropout_strides_and_no_dense_layer() {
     let model = config.init(&plain.clone().autodiff());
     fornax_testkit::check_module_gradients(&model, 3, |m| {
         set_step_key(Key::new(5));
-        m.forward(fornax_testkit::uniform([3, 2, 11, 9], 1, &plain.clone().autodiff(), burn::tensor::DType::F64)).square().sum()
+        m.forward(fornax_testkit::uniform([3, 2, 11, 9], 1, &plain.clone().autodiff(), DType::F64)).square().sum()
     });
 }
 
 #[test]
 fn a_seed_gives_the_same_model_on_every_backend_and_its_state_a_twin() {
-    fn check<M: ImageClassifier>(build: impl Fn(&burn::tensor::Device) -> M) {
-        let built = |seed: u64, device| {
+    fn check<M: ImageClassifier>(build: impl Fn(&Device) -> M) {
+        let built = |seed: u64, device: &Device| {
             set_step_key(Key::new(seed));
             build(device)
         };
@@ -72,7 +72,7 @@ fn a_seed_gives_the_same_model_on_every_backend_and_its_state_a_twin() {
             assert_eq!(state(&model), first);
             assert_ne!(state(&built(2, &device)), first);
             let twin = load_state(built(2, &device), &first, "").expect("the same architecture");
-            let x = fornax_testkit::uniform([2, 1, 28, 28], 3, &device, burn::tensor::DType::F32);
+            let x = fornax_testkit::uniform([2, 1, 28, 28], 3, &device, DType::F32);
             assert_eq!(twin.forward(x.clone()).to_data(), model.forward(x).to_data());
             assert_eq!(count_trainable(&model), count_trainable(&built(1, &device.clone().autodiff())), "with and without autodiff");
         }

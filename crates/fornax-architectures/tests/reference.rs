@@ -33,7 +33,7 @@ fn check<M: ImageClassifier>(case: &Reference, build: impl Fn(&Device) -> M, dty
             let found = parameters(&model);
             assert_eq!(found.len(), weights.len(), "parameters");
             let shapes = fornax_weights::state(&model);
-            assert!(weights.iter().all(|w| shapes[&w.text("name")].shape.to_vec() == w.counts("shape")));
+            assert!(weights.iter().all(|w| shapes[&w.text("name")].shape().to_vec() == w.counts("shape")));
 
             let logits = model.forward(case.tensor("images", &device, dtype));
             assert_near("logits", &logits, case.values("logits"), dtype);

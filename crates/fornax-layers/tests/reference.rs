@@ -3,6 +3,7 @@
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor};
+use fornax_kernels::device::BackendName;
 use fornax_layers::{Activation, BatchNorm, BatchNormConfig, ConvBlock, ConvBlockConfig, DenseBlockConfig, loss, max_pool};
 use fornax_testkit::{Reference, assert_near, devices, reference, to_dtype};
 
@@ -126,6 +127,13 @@ fn batch_norm_of_features_and_images() {
     });
 }
 
+/// Burn's NdArray backend computes the sigmoid in f32 whatever the type.
+fn precision(activation: Activation, device: &Device, dtype: DType) -> DType {
+    let ndarray = BackendName::NdArray.device(None).is_ok_and(|ndarray| ndarray == *device);
+    let through_sigmoid = matches!(activation, Activation::Silu | Activation::Sigmoid);
+    if ndarray && through_sigmoid { DType::F32 } else { dtype }
+}
+
 #[test]
 fn dense_blocks_with_every_activation() {
     fn check<const D: usize>(case: &Reference, device: &Device, dtype: DType) {
@@ -135,11 +143,12 @@ fn dense_blocks_with_every_activation() {
         block.linear.bias = Some(bias.clone());
         let x = case.tensor::<D>("x", device, dtype).require_grad();
         let y = block.forward(x.clone());
-        assert_near(&case.text("name"), &y, case.values("y"), dtype);
+        let precision = precision(activation(case), device, dtype);
+        assert_near(&case.text("name"), &y, case.values("y"), precision);
         let grads = (y * case.tensor("direction", device, dtype)).sum().backward();
-        check_gradient(case, case, "x", &x, &grads, dtype);
-        check_gradient(case, case, "weight", &block.linear.weight.val(), &grads, dtype);
-        check_gradient(case, case, "bias", &bias.val(), &grads, dtype);
+        check_gradient(case, case, "x", &x, &grads, precision);
+        check_gradient(case, case, "weight", &block.linear.weight.val(), &grads, precision);
+        check_gradient(case, case, "bias", &bias.val(), &grads, precision);
     }
     let cases = reference("tests/reference/layers.json").cases("dense_block");
     assert!(Activation::ALL.iter().all(|a| cases.iter().any(|case| activation(case) == *a)), "an activation without a fixture");

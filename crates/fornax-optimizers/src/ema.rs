@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{Tensors, names_by_id};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The key of the number of steps; no parameter has a `#` in its name.
 const STEPS: &str = "#steps";
@@ -78,8 +78,14 @@ impl Ema {
 
     /// The averages under the model's names, for a checkpoint.
     pub fn state<M: Module>(&self, model: &M) -> Tensors {
-        let named = names_by_id(model).into_iter();
-        let mut tensors: Tensors = named.filter_map(|(id, name)| Some((name, self.averages.get(&id)?.to_data()))).collect();
+        let mut tensors = fornax_weights::state(model);
+        let averages: BTreeMap<String, &Tensor<1>> = names_by_id(model).into_iter().filter_map(|(id, name)| Some((name, self.averages.get(&id)?))).collect();
+        tensors.retain(|name, _| averages.contains_key(name));
+        // The averages are flat here; a file has them in the shape of their parameters.
+        for (name, data) in &mut tensors {
+            let average = averages[name].to_data();
+            *data = TensorData::from_bytes_vec(average.as_bytes().to_vec(), data.shape().to_vec(), average.dtype());
+        }
         tensors.insert(STEPS.into(), TensorData::from([self.steps as i64]));
         tensors
     }
@@ -96,10 +102,11 @@ impl Ema {
         let mut left: BTreeSet<&str> = tensors.keys().map(String::as_str).filter(|&key| key != STEPS).collect();
         let mut averages = HashMap::new();
         for (id, name) in names_by_id(model).into_iter().filter(|_| steps > 0) {
-            let fits = |data: &&TensorData| data.dtype().is_float() && data.shape().to_vec() == [sizes[&name].num_elements()];
+            let fits = |data: &&TensorData| data.dtype().is_float() && data.shape() == sizes[&name].shape();
             let data = tensors.get(&name).filter(fits).ok_or(&name)?;
             left.remove(name.as_str());
-            averages.insert(id, Tensor::from_data(data.clone(), &device));
+            let flat = TensorData::from_bytes_vec(data.as_bytes().to_vec(), [data.num_elements()], data.dtype());
+            averages.insert(id, Tensor::from_data(flat, &device));
         }
         if let Some(unknown) = left.first() {
             return Err(unknown.to_string());

@@ -3,6 +3,8 @@ use burn::tensor::Tensor;
 use fornax_kernels::reduce::sum_of_squares;
 use std::collections::HashMap;
 
+const NO_GRADIENT: &str = "no parameter got a gradient: is the model frozen, or on a device without `.autodiff()`?";
+
 /// The gradients of a module's parameters, flat, in the module's own order (so that sums over them have one order).
 ///
 /// They live on the device without autodiff.
@@ -32,10 +34,11 @@ impl Gradients {
     /// # Panics
     /// If no parameter gets one: the model is frozen, or its device has no autodiff.
     pub fn of<M: Module>(loss: &Tensor<1>, model: &M) -> Self {
+        assert!(loss.is_tracked(), "{NO_GRADIENT}");
         let mut from = loss.backward();
         let mut collect = Collect { from: &mut from, into: Self::default() };
         model.visit(&mut collect);
-        assert!(!collect.into.tensors.is_empty(), "no parameter got a gradient: is the model frozen, or on a device without `.autodiff()`?");
+        assert!(!collect.into.tensors.is_empty(), "{NO_GRADIENT}");
         collect.into
     }
 

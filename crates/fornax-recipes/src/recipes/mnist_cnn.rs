@@ -29,6 +29,6 @@ pub(super) fn config() -> Config {
         model: ModelConfig::ConvNet(ConvNetConfig::tutorial()),
         optimizer: RuleConfig { lr: 2e-3, ..RuleConfig::default() },
         schedule: ScheduleConfig { name: "cosine".into(), warmup: 0.1, end: 0.01 },
-        trainer: TrainConfig { batch_size: 64, epochs: 10.0, ..TrainConfig::default() },
+        trainer: TrainConfig { batch_size: 64, epochs: 25.0, ..TrainConfig::default() },
     }
 }
