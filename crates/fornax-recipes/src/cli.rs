@@ -70,7 +70,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, conflicts_with = "epochs")]
     pub(crate) steps: Option<u64>,
     /// Passes over the training set.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) epochs: Option<f64>,
     /// Stop after so long, with a checkpoint: 90s, 10m, 2h.
     #[arg(long)]

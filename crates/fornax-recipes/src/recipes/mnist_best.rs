@@ -22,7 +22,7 @@ fn config() -> Config {
         data: DataConfig { augment: Augment { shift: 2.0, rotate: 12.0, scale: 0.12, shear: 8.0, ..Augment::default() }, ..base.data },
         model: ModelConfig::ConvNet(ConvNetConfig { stages, dense: vec![128], batch_norm: true, dropout: 0.3, ..ConvNetConfig::tutorial() }),
         optimizer: RuleConfig { lr: 4e-3, weight_decay: 2e-2, ..RuleConfig::default() },
-        trainer: TrainConfig { batch_size: 128, epochs: 20.0, ema_decay: 0.998, ..base.trainer },
+        trainer: TrainConfig { batch_size: 128, epochs: 16.0, ema_decay: 0.998, ..base.trainer },
         ..base
     }
 }
