@@ -79,7 +79,8 @@ impl Ema {
     /// The averages under the model's names, for a checkpoint.
     pub fn state<M: Module>(&self, model: &M) -> Tensors {
         let mut tensors = fornax_weights::state(model);
-        let averages: BTreeMap<String, &Tensor<1>> = names_by_id(model).into_iter().filter_map(|(id, name)| Some((name, self.averages.get(&id)?))).collect();
+        let averages: BTreeMap<String, &Tensor<1>> =
+            names_by_id(model).into_iter().filter_map(|(id, name)| Some((name, self.averages.get(&id)?))).collect();
         tensors.retain(|name, _| averages.contains_key(name));
         // The averages are flat here; a file has them in the shape of their parameters.
         for (name, data) in &mut tensors {

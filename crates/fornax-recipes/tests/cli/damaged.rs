@@ -2,12 +2,12 @@
 //!
 //! FORNAX_DAMAGED sets the number of files (default 120).
 
+use crate::support::{good, train_args};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
-use crate::support::{good, train_args};
 
 /// A reproducible stream of numbers for choosing the damage.
 struct Numbers(u64);

@@ -2,13 +2,13 @@
 //!
 //! FORNAX_KILLS sets the number of moments (default 6 a backend).
 
+use crate::support::{backends, fornax, good, train_args};
 use std::{
     fs,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
-use crate::support::{backends, fornax, good, train_args};
 
 /// Weights, metrics and predictions.
 fn end(folder: &Path, out: &str) -> (String, Vec<u8>, String) {

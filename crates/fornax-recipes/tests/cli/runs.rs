@@ -1,8 +1,8 @@
 //! A run from its first step to its predictions, on every backend.
 
+use crate::support::{backends, bad, good, last_json, run, train_args};
 use serde_json::Value;
 use std::{fs, path::Path};
-use crate::support::{backends, bad, good, last_json, run, train_args};
 
 fn metrics(out: &Path) -> Vec<Value> {
     fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
