@@ -13,6 +13,9 @@
 //! ```
 #![recursion_limit = "256"]
 
+/// The Burn that this crate is built on, for those who depend on this crate alone.
+pub use burn;
+
 pub mod batch_norm;
 pub mod conv;
 pub mod device;

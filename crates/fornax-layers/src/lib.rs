@@ -17,6 +17,9 @@
 //! ```
 #![recursion_limit = "256"]
 
+/// The Burn that this crate is built on, for those who depend on this crate alone.
+pub use burn;
+
 mod activation;
 mod batch_norm;
 mod conv_block;

@@ -22,6 +22,9 @@
 //! ```
 #![recursion_limit = "256"]
 
+/// The Burn that this crate is built on, for those who depend on this crate alone.
+pub use burn;
+
 mod adam;
 mod ema;
 mod gradients;

@@ -7,6 +7,9 @@
 //! The trainer names no model, no optimizer and no data set.
 #![recursion_limit = "256"]
 
+/// The Burn that this crate is built on, for those who depend on this crate alone.
+pub use burn;
+
 mod backprop;
 pub mod checkpoint;
 mod config;
