@@ -82,20 +82,32 @@ impl ConvBlock {
     /// `[B, C, H, W] -> [B, C', H', W']`, `H' = (H + 2 padding − kernel) / stride + 1`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.norm {
-            Some(norm) if self.activation == Activation::Relu => norm.forward_relu(self.convolve(x, conv2d)),
-            Some(norm) => self.activation.forward(norm.forward(self.convolve(x, conv2d))),
-            None if self.activation == Activation::Relu => self.convolve(x, conv2d_relu),
-            None => self.activation.forward(self.convolve(x, conv2d)),
+            Some(norm) if self.activation == Activation::Relu => norm.forward_relu(self.convolve(x, false)),
+            Some(norm) => self.activation.forward(norm.forward(self.convolve(x, false))),
+            None if self.activation == Activation::Relu => self.convolve(x, true),
+            None => self.activation.forward(self.convolve(x, false)),
         }
     }
 
-    fn convolve(&self, x: Tensor<4>, op: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, [usize; 2], [usize; 2]) -> Tensor<4>) -> Tensor<4> {
-        // As `init` built it: the same zeros on all sides, one group, no dilation.
-        let padding = match self.conv.padding {
-            PaddingConfig2d::Explicit(padding, ..) => padding,
-            _ => 0,
+    /// The convolution, with ReLU in the same pass if asked for.
+    fn convolve(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        let Conv2d { weight, bias, stride, dilation, groups, padding, .. } = &self.conv;
+        let padding = match *padding {
+            PaddingConfig2d::Valid => Some(0),
+            PaddingConfig2d::Explicit(top, left, bottom, right) if [left, bottom, right] == [top; 3] => Some(top),
+            _ => None,
         };
-        op(x, self.conv.weight.val(), self.conv.bias.as_ref().map(|bias| bias.val()), self.conv.stride, [padding; 2])
+        match padding {
+            Some(padding) if *groups == 1 && *dilation == [1, 1] => {
+                let op = if relu { conv2d_relu } else { conv2d };
+                op(x, weight.val(), bias.as_ref().map(|bias| bias.val()), *stride, [padding; 2])
+            }
+            // A convolution that `init` never builds, put here by hand: Burn's own does it.
+            _ => {
+                let y = self.conv.forward(x);
+                if relu { Activation::Relu.forward(y) } else { y }
+            }
+        }
     }
 }
 

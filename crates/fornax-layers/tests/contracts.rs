@@ -3,6 +3,7 @@
 
 use burn::tensor::{DType, Int, Tensor};
 use fornax_kernels::device::BackendName;
+use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::{Activation, BatchNormConfig, ConvBlockConfig, DenseBlockConfig, loss, max_pool};
 use fornax_testkit::{backends, check_gradients, check_layer, devices, uniform};
 
@@ -74,4 +75,16 @@ fn losses() {
 fn another_number_of_channels_is_named() {
     let device = fornax_testkit::device();
     BatchNormConfig::new(3).init(&device).forward(Tensor::<2>::zeros([2, 4], &device));
+}
+
+#[test]
+fn a_grouped_and_dilated_convolution_put_in_by_hand_is_honoured() {
+    let device = fornax_testkit::device();
+    set_step_key(Key::new(5));
+    let mut block = ConvBlockConfig::new(4, 4, 3).init(&device);
+    let config = burn::nn::conv::Conv2dConfig::new([4, 4], [3, 3]).with_groups(2).with_dilation([2, 2]).with_padding(burn::nn::PaddingConfig2d::Same);
+    block.conv = fornax_layers::init::conv2d(&config, &device);
+    let x = fornax_testkit::uniform([2, 4, 9, 9], 1, &device, burn::tensor::DType::F32);
+    let want = burn::tensor::activation::relu(block.conv.forward(x.clone()));
+    assert_eq!(block.forward(x).to_data(), want.to_data());
 }

@@ -1,6 +1,9 @@
 //! All that defines a run, as data.
 
-use crate::error::{did_you_mean, usage};
+use crate::{
+    error::{did_you_mean, usage},
+    found::check_name,
+};
 use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig};
@@ -27,7 +30,7 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DataConfig {
-    /// A name from `fornax data list`.
+    /// A name from `fornax data list`, or `folder` for class folders given with --data.
     pub(crate) name: String,
     /// Random changes to training images.
     pub(crate) augment: Augment,
@@ -86,7 +89,8 @@ impl ModelConfig {
         }
     }
 
-    fn classes(&self) -> usize {
+    /// Classes of the head.
+    pub(crate) fn classes(&self) -> usize {
         match self {
             Self::ConvNet(config) => config.classes,
             Self::LeNet5(config) => config.classes,
@@ -160,10 +164,7 @@ impl Config {
         if self.data.workers > 256 {
             return Err(usage(format!("data.workers must be at most 256, not {}", self.data.workers)));
         }
-        if fornax_data::find(&self.data.name).is_none() {
-            let names = fornax_data::DATA_SETS.iter().map(|set| set.name);
-            return Err(usage(format!("there is no data set `{}`{}", self.data.name, did_you_mean(&self.data.name, names))));
-        }
+        check_name(&self.data.name)?;
         self.data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))?;
         self.model.validate().map_err(field("model"))?;
         self.trainer.validate().map_err(|(name, why)| field("trainer")((name.into(), why)))

@@ -4,6 +4,7 @@ use crate::{
     cli::{Compute, EvalArgs},
     config::{Job, device},
     error::usage,
+    found::Found,
     images::{Judge, Scale, measure},
     train::RunConfig,
     ui,
@@ -11,7 +12,7 @@ use crate::{
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
-use fornax_data::{ImageSet, Split, resolve};
+use fornax_data::{ImageSet, Split};
 use fornax_trainer::{
     RunDir,
     checkpoint::{Checkpoint, Checkpoints},
@@ -57,10 +58,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<u8> {
         other => return Err(usage(format!("--split is valid or test, not `{other}`"))),
     };
     let trained = Trained::open(&args.run, &args.compute)?;
-    let set = fornax_data::find(&trained.run.config.data.name).context("validated above")?;
-    let found = resolve(set, args.data.as_deref().or(trained.run.data.as_deref()))?;
+    let found = Found::of(&trained.run.config, args.data.as_deref().or(trained.run.data.as_deref()))?;
     ui::note(found.describe());
-    let images = found.load(split)?;
+    let images = found.load(split, &trained.run.config)?;
     let model = trained.run.config.model.clone();
     let device = trained.device.clone();
     model.with(&device, Eval { args, split, trained, images })

@@ -8,6 +8,7 @@ mod data;
 mod digit;
 mod error;
 mod eval;
+mod found;
 mod images;
 mod inspect;
 mod overrides;

@@ -4,13 +4,14 @@ use crate::{
     cli::TrainArgs,
     config::{Config, Job, device},
     error::usage,
+    found::Found,
     images::{Judge, Scale, Source, backprop, measure},
     overrides, recipes, ui,
 };
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
-use fornax_data::{ImageSet, Split, resolve};
+use fornax_data::{ImageSet, Split};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::{
     Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system,
@@ -76,16 +77,13 @@ pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
     fornax_kernels::device::set_threads(run.threads);
     let interrupt = signals()?;
 
-    let set = fornax_data::find(&run.config.data.name).context("validated above")?;
-    let found = resolve(set, run.data.as_deref())?;
+    let found = Found::of(&run.config, run.data.as_deref())?;
     ui::note(found.describe());
-    let mut train = found.load(Split::Train)?;
-    let valid = found.load(Split::Valid)?;
+    let mut train = found.load(Split::Train, &run.config)?;
+    let valid = found.load(Split::Valid, &run.config)?;
     if run.config.data.limit > 0 {
         train = train.subset(&(0..run.config.data.limit.min(train.len())).collect::<Vec<_>>());
     }
-    check_shape(&run.config, &train)?;
-    check_shape(&run.config, &valid)?;
     run.classes = train.classes.clone();
 
     if !args.resume && (out.join("config.json").exists() || out.join("checkpoints").exists()) {
@@ -287,14 +285,6 @@ fn out_folder(args: &TrainArgs) -> Result<PathBuf> {
     let numbered = |n: u32| PathBuf::from("runs").join(format!("{}-{n}", args.recipe));
     let free = (1..).find(|&n| !numbered(n).exists()).unwrap_or(1);
     Ok(numbered(if args.resume { (free - 1).max(1) } else { free }))
-}
-
-fn check_shape(config: &Config, images: &ImageSet) -> Result<()> {
-    let wanted = config.model.image();
-    if images.shape != wanted {
-        anyhow::bail!("the images are {:?} (channels, height, width), the model takes {wanted:?}; set model.image, or give other data", images.shape);
-    }
-    Ok(())
 }
 
 pub(crate) fn cores() -> usize {

@@ -190,3 +190,26 @@ fn a_signal_writes_a_checkpoint_and_the_run_goes_on_to_the_same_end() {
         assert_eq!(end("whole"), end(&out));
     }
 }
+
+#[test]
+fn class_folders_train_and_predict() {
+    let f = tempfile::tempdir().unwrap();
+    // Two classes that a glance tells apart: upright and flat bars, in colour.
+    for (class, upright) in [("flat", false), ("upright", true)] {
+        let folder = f.path().join("bars/train").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for i in 0..40u32 {
+            let inside = |x: u32, y: u32| if upright { x.abs_diff(8 + i % 12) < 3 } else { y.abs_diff(8 + i % 12) < 3 };
+            let picture = image::RgbImage::from_fn(28, 28, |x, y| image::Rgb(if inside(x, y) { [220, 40, (i * 3) as u8] } else { [10, 10, 30] }));
+            picture.save(folder.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let more = ["--data", "bars", "--set", "data.name=folder", "--set", "model.image=[3,28,28]", "--steps", "40", "--json"];
+    let line = bad(f.path(), &[1], &train_args("run", &more));
+    assert!(line.contains("set model.classes=2"), "{line}");
+    let report = last_json(&good(f.path(), &train_args("run", &[&more[..], &["--set", "model.classes=2"]].concat())));
+    assert_eq!(report["valid"]["accuracy"], 1.0, "{report}");
+    let answer = last_json(&good(f.path(), &["predict", "run", "bars/train/upright/3.png", "--json"]));
+    assert_eq!(answer["predictions"][0]["class"], "upright");
+    assert!(bad(f.path(), &[1], &["eval", "run"]).contains("test/CLASS"));
+}
