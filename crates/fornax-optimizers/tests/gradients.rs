@@ -99,3 +99,17 @@ fn gradients_of_different_models_do_not_add() {
     let (a, b) = (model(&device), model(&device));
     gradients(1, &device, &a).add(gradients(1, &device, &b));
 }
+
+#[test]
+fn clipping_only_ever_shrinks() {
+    for device in devices() {
+        let device = device.autodiff();
+        for share in [0.3, 0.9, 1.01, 1.5, 1.99, 2.01, 10.0] {
+            let mut g = gradients(3, &device, &model(&device));
+            let norm = g.norm();
+            g.clip(norm, norm * share);
+            let wanted = norm * share.min(1.0);
+            assert!((g.norm() - wanted).abs() < 1e-4 * wanted, "limit {share} of the norm: {} instead of {wanted}", g.norm());
+        }
+    }
+}
