@@ -153,6 +153,11 @@ fn gradients_of_small_batches_average_to_those_of_a_large_one() {
             "data.augment.scale=0",
             "--set",
             "data.augment.shear=0",
+            // Not Adam: it does not see the scale of its gradients.
+            "--set",
+            "optimizer.name=sgd",
+            "--set",
+            "optimizer.lr=0.05",
             "--steps",
             "5",
         ];
