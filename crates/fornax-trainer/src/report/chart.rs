@@ -20,6 +20,9 @@ pub struct Line {
 pub fn lines(x: &str, y: &str, all: &[Line]) -> String {
     let points = || all.iter().flat_map(|line| finite(&line.points));
     let Some((xs, ys)) = ranges(points()) else { return String::new() };
+    // The legend stands where the lines do not end.
+    let ends_high = all.iter().filter_map(|line| finite(&line.points).last()).any(|(_, y)| y > (ys.0 + ys.1) / 2.0);
+    let corner = if ends_high { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight };
     let mut svg = String::new();
     let drawn = draw(&mut svg, |root| {
         let mut chart = ChartBuilder::on(&root).margin(12).x_label_area_size(38).y_label_area_size(62).build_cartesian_2d(xs.0..xs.1, ys.0..ys.1)?;
@@ -36,12 +39,7 @@ pub fn lines(x: &str, y: &str, all: &[Line]) -> String {
                 chart.draw_series(finite(&line.points).map(|point| Circle::new(point, 3, colour.filled())))?;
             }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.2))
-            .draw()?;
+        chart.configure_series_labels().position(corner).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.2)).draw()?;
         Ok(())
     });
     if drawn { svg } else { String::new() }
