@@ -15,11 +15,11 @@ pub fn sum<const D: usize>(x: Tensor<D>) -> f64 {
     let whole = n / CHUNK;
     let mut total = 0.0;
     if whole > 0 {
-        let rows: Tensor<2> = flat.clone().slice([0..whole * CHUNK]).reshape([whole, CHUNK]);
+        let rows: Tensor<2> = flat.clone().narrow(0, 0, whole * CHUNK).reshape([whole, CHUNK]);
         total += host_sum(rows.sum_dim(1).reshape([whole]));
     }
     if n > whole * CHUNK {
-        total += f64::from(flat.slice([whole * CHUNK..n]).sum().into_scalar::<f32>());
+        total += f64::from(flat.narrow(0, whole * CHUNK, n - whole * CHUNK).sum().into_scalar::<f32>());
     }
     total
 }
