@@ -239,7 +239,7 @@ where
             let done = self.position.step;
             let report = StepReport { step: done, steps: total, epoch: (done * accumulate) as f64 / per_epoch as f64, loss, lr, grad_norm };
             let mut ended = (done == total).then_some(Ended::Finished);
-            if done % config.log_every == 0 || ended.is_some() {
+            if done.is_multiple_of(config.log_every) || ended.is_some() {
                 self.write(json!({"step": done, "epoch": report.epoch, "loss": loss, "lr": lr, "grad_norm": grad_norm}))?;
             }
             for callback in callbacks.iter_mut() {
@@ -256,8 +256,8 @@ where
             }
             // A run that was cut short is evaluated as well, except by a signal: who sent it waits.
             let cut = matches!(ended, Some(Ended::Stopped | Ended::TimeUp));
-            if done % eval_every == 0 || ended == Some(Ended::Finished) || cut {
-                let flow = self.evaluate(callbacks, !cut || done % eval_every == 0)?;
+            if done.is_multiple_of(eval_every) || ended == Some(Ended::Finished) || cut {
+                let flow = self.evaluate(callbacks, !cut || done.is_multiple_of(eval_every))?;
                 if flow == Flow::Stop && ended.is_none() {
                     ended = Some(Ended::Stopped);
                 }
@@ -266,7 +266,7 @@ where
                 }
             }
             self.position.finished = matches!(ended, Some(Ended::Finished | Ended::EarlyStopped));
-            if done % checkpoint_every == 0 || ended.is_some() {
+            if done.is_multiple_of(checkpoint_every) || ended.is_some() {
                 self.save(callbacks)?;
             }
             if let Some(ended) = ended {
