@@ -1,4 +1,5 @@
 //! [`Op`] as an extension of Burn's backends.
+#![cfg_attr(feature = "ndarray", expect(deprecated, reason = "promised by this project; goes with Burn 0.23"))]
 
 use super::{Array, INPUTS, OUTPUTS, Op, Tape, View};
 use crate::memory::Memory;

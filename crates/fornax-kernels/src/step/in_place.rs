@@ -1,4 +1,5 @@
 //! [`Update`] as an extension of the backends whose tensors lie in memory.
+#![cfg_attr(feature = "ndarray", expect(deprecated, reason = "promised by this project; goes with Burn 0.23"))]
 
 use super::{SLOTS, Update};
 use crate::{memory::Memory, simd::vectorized};
