@@ -220,7 +220,7 @@ impl<B: Memory> Backward<B, INPUTS> for Step {
         let wanted: Vec<bool> = ops.parents[..count].iter().map(Option::is_some).collect();
         let tape = Tape { inputs: views(&inputs), outputs: views(&outputs), saved: &saved };
         let gradients = op.backward(&tape, &views(&dy), &wanted);
-        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+        for (node, gradient) in ops.parents.into_iter().take(count).zip(gradients) {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, tensor::<B>(gradient));
             }
