@@ -9,6 +9,7 @@ mod fused;
 mod gather;
 mod slices;
 mod tile;
+mod winograd;
 
 /// `y = w ∗ x + b`: `[B, C, H, W], [C', C, K, L], [C'] -> [B, C', H', W']`, `H' = (H + 2 padding − K) / stride + 1`
 ///

@@ -30,26 +30,28 @@ impl Images<'_> {
     /// Images `first..first + count`, padded; `buffer` holds zeros, or what an earlier read of the same batch left there.
     pub(super) fn read<'b>(&'b self, first: usize, count: usize, buffer: &'b mut Vec<f32>) -> &'b [f32] {
         let [h, w] = self.size;
-        let [_, wide] = self.padded;
-        let n = self.channels * h * w;
-        let range = first * n..(first + count) * n;
-        let data = &self.data[range.clone()];
         if self.padded == self.size && self.mask.is_none() {
-            return data;
+            let n = self.channels * h * w;
+            return &self.data[first * n..(first + count) * n];
         }
         buffer.resize(buffer.len().max(count * self.stride()), 0.0);
-        let mask = self.mask.map(|mask| &mask[range]);
-        for (plane, out) in buffer.chunks_exact_mut(self.padded[0] * wide).take(count * self.channels).enumerate() {
-            for y in 0..h {
-                let from = (plane * h + y) * w..(plane * h + y + 1) * w;
-                let to = &mut out[(y + self.before[0]) * wide + self.before[1]..][..w];
-                match mask {
-                    None => to.copy_from_slice(&data[from]),
-                    Some(mask) => to.iter_mut().zip(data[from.clone()].iter().zip(&mask[from])).for_each(|(to, (d, m))| *to = masked(*d, *m)),
-                }
-            }
+        for (plane, out) in buffer.chunks_exact_mut(self.padded[0] * self.padded[1]).take(count * self.channels).enumerate() {
+            self.plane(first * self.channels + plane, out);
         }
         &buffer[..count * self.stride()]
+    }
+
+    /// One channel of an image, the `index`-th of the batch, into `out`; what lies around it stays.
+    pub(super) fn plane(&self, index: usize, out: &mut [f32]) {
+        let [h, w] = self.size;
+        for y in 0..h {
+            let from = (index * h + y) * w..(index * h + y + 1) * w;
+            let to = &mut out[(y + self.before[0]) * self.padded[1] + self.before[1]..][..w];
+            match self.mask {
+                None => to.copy_from_slice(&self.data[from]),
+                Some(mask) => to.iter_mut().zip(self.data[from.clone()].iter().zip(&mask[from])).for_each(|(to, (d, m))| *to = masked(*d, *m)),
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::gather::{Images, Octet, copy_column, masked, origins};
 use super::tile::{COLS, DOT_COLS, DOT_ROWS, LANES, ROWS, dots, outer};
+use super::winograd;
 
 /// Window values a panel: 192 × 24 floats are half of a first-level cache.
 const DEPTH: usize = 192;
@@ -110,7 +111,7 @@ fn offsets(channels: usize, padded: [usize; 2], rows: usize, columns: usize, y: 
     offsets
 }
 
-fn pack(rows: usize, depth: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+pub(super) fn pack(rows: usize, depth: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut packed = Vec::with_capacity(rows.next_multiple_of(ROWS) * depth);
     for block in (0..depth).step_by(DEPTH) {
         for tile in (0..rows).step_by(ROWS) {
@@ -157,14 +158,14 @@ impl Places {
 
 /// What becomes of a sum before it is written.
 #[derive(Clone, Copy)]
-struct Finish<'a> {
-    bias: Option<&'a [f32]>,
-    relu: bool,
+pub(super) struct Finish<'a> {
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) relu: bool,
 }
 
 impl Finish<'_> {
     #[inline(always)]
-    fn apply(self, sum: f32, bias: f32) -> f32 {
+    pub(super) fn apply(self, sum: f32, bias: f32) -> f32 {
         let y = sum + bias;
         if self.relu && y <= 0.0 { 0.0 } else { y }
     }
@@ -228,6 +229,9 @@ fn correlate(images: &Images, passes: &[Pass], rows: usize, size: [usize; 2], fi
 
 /// `y = w ∗ x + b`, and its positive part if `relu`.
 pub(super) fn forward(sizes: &Sizes, x: &[f32], weight: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
+    if winograd::fits(sizes) {
+        return winograd::forward(sizes, x, weight, Finish { bias, relu });
+    }
     let out = sizes.out().expect("the caller looked at the sizes");
     let mut y = vec![0.0; sizes.batch * sizes.outputs * out[0] * out[1]];
     let images = sizes.images(x);
@@ -238,6 +242,9 @@ pub(super) fn forward(sizes: &Sizes, x: &[f32], weight: &[f32], bias: Option<&[f
 
 /// The input's gradient. `mask` is the output of a fused ReLU.
 pub(super) fn input_gradient(sizes: &Sizes, weight: &[f32], dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
+    if winograd::fits(sizes) {
+        return winograd::input_gradient(sizes, weight, dy, mask);
+    }
     let out = sizes.out().expect("the caller looked at the sizes");
     let mut dx = vec![0.0; sizes.batch * sizes.inputs * sizes.size[0] * sizes.size[1]];
     let images = sizes.gradients(dy, mask, out);
@@ -248,6 +255,9 @@ pub(super) fn input_gradient(sizes: &Sizes, weight: &[f32], dy: &[f32], mask: Op
 
 /// The gradients of weight and bias, from partial sums over chunks of images whose number depends on the sizes alone.
 pub(super) fn weight_gradient(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Option<&[f32]>) -> (Vec<f32>, Vec<f32>) {
+    if winograd::fits(sizes) {
+        return (winograd::weight_gradient(sizes, x, dy, mask), bias_gradient(sizes, dy, mask));
+    }
     let out = sizes.out().expect("the caller looked at the sizes");
     let images = sizes.images(x);
     let offsets = offsets(sizes.inputs, images.padded, sizes.kernel[0], sizes.kernel[1], |y| y, |x| x);
@@ -279,6 +289,24 @@ pub(super) fn weight_gradient(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Option
     });
     let db = (0..sizes.outputs).map(|m| partials.iter().map(|(_, part)| part[m]).sum::<f64>() as f32).collect();
     (dw, db)
+}
+
+/// `Σ dy` of every channel, each in one task.
+fn bias_gradient(sizes: &Sizes, dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
+    let [h, w] = sizes.out().expect("the caller looked at the sizes");
+    let plane = h * w;
+    let channel = |c: usize| {
+        let (mut total, mut row) = (0.0, vec![0.0; plane.next_multiple_of(LANES)]);
+        for from in (c * plane..dy.len()).step_by(sizes.outputs * plane) {
+            match mask {
+                None => row[..plane].copy_from_slice(&dy[from..from + plane]),
+                Some(mask) => row[..plane].iter_mut().zip(dy[from..].iter().zip(&mask[from..])).for_each(|(to, (d, m))| *to = masked(*d, *m)),
+            }
+            total += row.chunks(DOT_POSITIONS).map(|part| f64::from(sum(part))).sum::<f64>();
+        }
+        total as f32
+    };
+    (0..sizes.outputs).into_par_iter().map(channel).collect()
 }
 
 struct Partial<'a> {
