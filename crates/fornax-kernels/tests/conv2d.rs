@@ -35,6 +35,8 @@ const CASES: &[Case] = &[
     Case(5, [23, 16], [5, 13], [3, 3], [1, 1], [0, 2]),
     Case(40, [18, 32], [4, 4], [3, 3], [1, 1], [1, 1]),
     Case(3, [200, 30], [6, 9], [3, 3], [1, 1], [1, 1]),
+    // Large enough for the weight gradient by Winograd's formula too.
+    Case(5, [365, 362], [5, 6], [3, 3], [1, 1], [1, 1]),
 ];
 
 fn values<const D: usize>(shape: [usize; D], seed: u64) -> TensorData {

@@ -111,7 +111,7 @@ fn offsets(channels: usize, padded: [usize; 2], rows: usize, columns: usize, y: 
     offsets
 }
 
-pub(super) fn pack(rows: usize, depth: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+fn pack(rows: usize, depth: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut packed = Vec::with_capacity(rows.next_multiple_of(ROWS) * depth);
     for block in (0..depth).step_by(DEPTH) {
         for tile in (0..rows).step_by(ROWS) {
@@ -178,7 +178,6 @@ impl Pass {
         panel.resize(DEPTH * COLS, 0.0);
         sums.resize(tiles, [0.0; ROWS * COLS]);
         for first in (0..places.count).step_by(COLS) {
-            sums.fill([0.0; ROWS * COLS]);
             let octets = first / LANES..(first + COLS) / LANES;
             for (block, offsets) in self.offsets.chunks(DEPTH).enumerate() {
                 let panel = &mut panel[..offsets.len() * COLS];
@@ -187,7 +186,7 @@ impl Pass {
                 }
                 let weights = &self.weights[block * DEPTH * tiles * ROWS..][..offsets.len() * tiles * ROWS];
                 for (weights, sums) in weights.chunks_exact(offsets.len() * ROWS).zip(sums.iter_mut()) {
-                    outer(weights, panel, sums);
+                    outer(weights, panel, sums, block > 0);
                 }
             }
             for (i, octet) in places.to[octets].iter().enumerate() {
@@ -255,7 +254,7 @@ pub(super) fn input_gradient(sizes: &Sizes, weight: &[f32], dy: &[f32], mask: Op
 
 /// The gradients of weight and bias, from partial sums over chunks of images whose number depends on the sizes alone.
 pub(super) fn weight_gradient(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Option<&[f32]>) -> (Vec<f32>, Vec<f32>) {
-    if winograd::fits(sizes) {
+    if winograd::fits_weight_gradient(sizes) {
         return (winograd::weight_gradient(sizes, x, dy, mask), bias_gradient(sizes, dy, mask));
     }
     let out = sizes.out().expect("the caller looked at the sizes");

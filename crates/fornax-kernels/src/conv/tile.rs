@@ -11,19 +11,22 @@ pub(super) const DOT_COLS: usize = 3;
 /// Floats in a vector; [`dots`] takes rows whose length is a multiple of it.
 pub(super) const LANES: usize = 8;
 
-/// `c[r][j] += Σₖ a[k][r] b[k][j]`
-pub(super) fn outer(a: &[f32], b: &[f32], c: &mut [f32; ROWS * COLS]) {
+/// `c[r][j] = Σₖ a[k][r] b[k][j]`, or `+=` if `add`
+pub(super) fn outer(a: &[f32], b: &[f32], c: &mut [f32; ROWS * COLS], add: bool) {
     let (a, b) = (a.as_chunks::<ROWS>().0, b.as_chunks::<COLS>().0);
     assert_eq!(a.len(), b.len());
     #[cfg(target_arch = "x86_64")]
     if fast() {
         #[expect(unsafe_code, reason = "the processor has AVX2 and FMA: `fast` asked it")]
-        return unsafe { outer_avx2(a, b, c) };
+        return unsafe { outer_avx2(a, b, c, add) };
     }
-    outer_portable(a, b, c);
+    outer_portable(a, b, c, add);
 }
 
-fn outer_portable(a: &[[f32; ROWS]], b: &[[f32; COLS]], c: &mut [f32; ROWS * COLS]) {
+fn outer_portable(a: &[[f32; ROWS]], b: &[[f32; COLS]], c: &mut [f32; ROWS * COLS], add: bool) {
+    if !add {
+        c.fill(0.0);
+    }
     for (a, b) in a.iter().zip(b) {
         for (row, a) in c.as_chunks_mut::<COLS>().0.iter_mut().zip(a) {
             row.iter_mut().zip(b).for_each(|(c, b)| *c += a * b);
@@ -84,7 +87,7 @@ fn store(x: &mut [f32; LANES], v: __m256) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn outer_avx2(a: &[[f32; ROWS]], b: &[[f32; COLS]], c: &mut [f32; ROWS * COLS]) {
+fn outer_avx2(a: &[[f32; ROWS]], b: &[[f32; COLS]], c: &mut [f32; ROWS * COLS], add: bool) {
     let mut sums = [[_mm256_setzero_ps(); COLS / LANES]; ROWS];
     for (a, b) in a.iter().zip(b) {
         let b = b.as_chunks::<LANES>().0;
@@ -97,8 +100,8 @@ fn outer_avx2(a: &[[f32; ROWS]], b: &[[f32; COLS]], c: &mut [f32; ROWS * COLS]) 
         }
     }
     for (c, sum) in c.as_chunks_mut::<LANES>().0.iter_mut().zip(sums.as_flattened()) {
-        let old = load(c);
-        store(c, _mm256_add_ps(old, *sum));
+        let sum = if add { _mm256_add_ps(load(c), *sum) } else { *sum };
+        store(c, sum);
     }
 }
 
@@ -136,12 +139,16 @@ mod tests {
         for n in [0, 8, 16, 40, 104] {
             let (a, b): (Vec<f32>, Vec<f32>) = ((0..n * DOT_ROWS).map(value).collect(), (0..n * COLS).map(|i| value(i + 5)).collect());
             let mut tiles = [[1.0; ROWS * COLS]; 2];
-            outer(&a[..n * ROWS], &b, &mut tiles[0]);
-            outer_portable(a[..n * ROWS].as_chunks().0, b.as_chunks().0, &mut tiles[1]);
+            outer(&a[..n * ROWS], &b, &mut tiles[0], true);
+            outer_portable(a[..n * ROWS].as_chunks().0, b.as_chunks().0, &mut tiles[1], true);
             for (i, (c, portable)) in tiles[0].iter().zip(tiles[1]).enumerate() {
                 let want = 1.0 + (0..n).map(|k| a[k * ROWS + i / COLS] * b[k * COLS + i % COLS]).sum::<f32>();
                 assert!((c - want).abs() < 1e-4 && (portable - want).abs() < 1e-4, "{c} {portable} {want}");
             }
+            let mut fresh = [[1.0; ROWS * COLS]; 2];
+            outer(&a[..n * ROWS], &b, &mut fresh[0], false);
+            outer_portable(a[..n * ROWS].as_chunks().0, b.as_chunks().0, &mut fresh[1], false);
+            assert!(fresh.as_flattened().iter().zip(tiles.as_flattened()).all(|(fresh, added)| (fresh + 1.0 - added).abs() < 1e-4));
             let b = &b[..n * DOT_COLS];
             for (i, (got, portable)) in dots(&a, b).as_flattened().iter().zip(dots_portable(&a, b, n).as_flattened()).enumerate() {
                 let want: f32 = (0..n).map(|k| a[i / DOT_COLS * n + k] * b[i % DOT_COLS * n + k]).sum();

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::gather::Images;
-use super::slices::{Finish, Sizes, pack};
+use super::slices::{Finish, Sizes};
 use super::tile::{COLS, DOT_COLS, DOT_ROWS, LANES, ROWS, dots, outer};
 use crate::simd::vectorized;
 
@@ -21,7 +21,7 @@ const DEPTH: usize = 192;
 /// Channels that are transformed together for the weight gradient: whole rows of [`dots`]' tiles.
 const CHANNELS: usize = DOT_ROWS * DOT_COLS;
 /// Tiles at once in the weight gradient, about.
-const DOT_TILES: usize = 256;
+const DOT_TILES: usize = 512;
 /// Fewest channels in and out where it pays.
 const FEWEST: usize = 16;
 
@@ -29,6 +29,11 @@ const FEWEST: usize = 16;
 pub(super) fn fits(sizes: &Sizes) -> bool {
     let many = sizes.inputs >= FEWEST && sizes.outputs >= FEWEST;
     sizes.kernel == [3, 3] && sizes.stride == [1, 1] && many && sizes.padding.iter().all(|&p| p <= 2) && sizes.out().is_some_and(|[h, w]| h * w >= 4)
+}
+
+/// Whether [`weight_gradient`] pays: below, its transforms cost what its products save.
+pub(super) fn fits_weight_gradient(sizes: &Sizes) -> bool {
+    fits(sizes) && sizes.inputs * sizes.outputs >= 1 << 17
 }
 
 /// The tiles of a group of images, four by four.
@@ -62,6 +67,11 @@ impl Tiles {
         self.grid.map(|n| 2 * n + 2)
     }
 
+    /// Floats from one row of tiles to the next: whole vectors, and no power of two, which a cache would put in one place.
+    fn stride(&self) -> usize {
+        self.count.next_multiple_of(LANES) | LANES
+    }
+
     fn panels(&self) -> usize {
         self.count.div_ceil(COLS)
     }
@@ -69,86 +79,107 @@ impl Tiles {
 
 type Window = [[f32; COLS]; POINTS];
 
-/// The windows of the tiles `fours`, value by value; `data` is a plane of every image, `stride` apart.
+/// The windows of the tiles `fours`, value by value, into `d`; a place without a tile keeps what it has.
+/// `data` is a plane of every image, `stride` apart.
 #[inline(always)]
-fn windows(fours: &[Four], data: &[f32], stride: usize, wide: usize) -> Window {
-    let mut d = [[0.0; COLS]; POINTS];
+fn windows(fours: &[Four], data: &[f32], stride: usize, wide: usize, d: &mut Window) {
     for (q, four) in fours.iter().enumerate() {
-        let start = |i: usize| four.at[i][0] * stride + 2 * four.at[i][1] * wide + 2 * four.at[i][2];
+        let at = q * FOUR..(q + 1) * FOUR;
         for r in 0..4 {
             if four.run {
-                let x: &[f32; 10] = data[start(0) + r * wide..].first_chunk().expect("a window ends inside its image");
-                for s in 0..4 {
-                    d[4 * r + s][q * FOUR..(q + 1) * FOUR].copy_from_slice(&[x[s], x[2 + s], x[4 + s], x[6 + s]]);
-                }
+                let [image, y, x] = four.at[0];
+                let x: &[f32; 10] = data[image * stride + (2 * y + r) * wide + 2 * x..].first_chunk().expect("a window ends inside its image");
+                d[4 * r][at.clone()].copy_from_slice(&[x[0], x[2], x[4], x[6]]);
+                d[4 * r + 1][at.clone()].copy_from_slice(&[x[1], x[3], x[5], x[7]]);
+                d[4 * r + 2][at.clone()].copy_from_slice(&[x[2], x[4], x[6], x[8]]);
+                d[4 * r + 3][at.clone()].copy_from_slice(&[x[3], x[5], x[7], x[9]]);
             } else {
-                for i in 0..FOUR {
-                    let x: &[f32; 4] = data[start(i) + r * wide..].first_chunk().expect("a window ends inside its image");
-                    (0..4).for_each(|s| d[4 * r + s][q * FOUR + i] = x[s]);
+                for (i, &[image, y, x]) in four.at.iter().enumerate() {
+                    let x: &[f32; 4] = data[image * stride + (2 * y + r) * wide + 2 * x..].first_chunk().expect("a window ends inside its image");
+                    for s in 0..4 {
+                        d[4 * r + s][q * FOUR + i] = x[s];
+                    }
                 }
             }
         }
     }
-    d
+}
+
+/// `Bᵀ` on four values of every tile.
+#[inline(always)]
+fn input_four(d: &mut Window, [i, j, k, l]: [usize; 4]) {
+    for t in 0..COLS {
+        let (a, b, c, e) = (d[i][t], d[j][t], d[k][t], d[l][t]);
+        d[i][t] = a - c;
+        d[j][t] = b + c;
+        d[k][t] = c - b;
+        d[l][t] = b - e;
+    }
 }
 
 /// `Bᵀ d B`
 #[inline(always)]
 fn input_transform(d: &mut Window) {
-    let mut four = |i: [usize; 4]| {
-        for t in 0..COLS {
-            let [a, b, c, e] = i.map(|i| d[i][t]);
-            for (i, v) in i.into_iter().zip([a - c, b + c, c - b, b - e]) {
-                d[i][t] = v;
-            }
-        }
-    };
-    (0..4).for_each(|s| four([s, 4 + s, 8 + s, 12 + s]));
-    (0..4).for_each(|r| four([4 * r, 4 * r + 1, 4 * r + 2, 4 * r + 3]));
+    for s in 0..4 {
+        input_four(d, [s, 4 + s, 8 + s, 12 + s]);
+    }
+    for r in 0..4 {
+        input_four(d, [4 * r, 4 * r + 1, 4 * r + 2, 4 * r + 3]);
+    }
 }
 
 /// `Aᵀ m A`: the four results of every tile.
 #[inline(always)]
-fn output_transform(m: [&[f32; COLS]; POINTS]) -> [[f32; COLS]; 4] {
+fn output_transform(m: &[&[f32; COLS]; POINTS]) -> [[f32; COLS]; 4] {
+    let mut rows = [[[0.0; COLS]; 4]; 2];
+    for s in 0..4 {
+        for t in 0..COLS {
+            let (a, b, c, e) = (m[s][t], m[4 + s][t], m[8 + s][t], m[12 + s][t]);
+            rows[0][s][t] = a + b + c;
+            rows[1][s][t] = b - c - e;
+        }
+    }
     let mut y = [[0.0; COLS]; 4];
-    for t in 0..COLS {
-        let column = |s: usize| {
-            let [a, b, c, e] = [0, 4, 8, 12].map(|r| m[r + s][t]);
-            [a + b + c, b - c - e]
-        };
-        let [a, b, c, e] = [column(0), column(1), column(2), column(3)];
-        for r in 0..2 {
-            y[2 * r][t] = a[r] + b[r] + c[r];
-            y[2 * r + 1][t] = b[r] - c[r] - e[r];
+    for r in 0..2 {
+        let [a, b, c, e] = &rows[r];
+        for t in 0..COLS {
+            y[2 * r][t] = a[t] + b[t] + c[t];
+            y[2 * r + 1][t] = b[t] - c[t] - e[t];
         }
     }
     y
 }
 
-/// `G w Gᵀ` of every pair of channels, packed for [`outer`]: a product's weights behind another's.
+/// `G w Gᵀ` of every pair of channels, packed for [`outer`]: `[rows / ROWS, POINTS, depth, ROWS]`.
 struct Weights {
     packed: Vec<f32>,
     rows: usize,
     depth: usize,
 }
 
+/// `G` on three values.
+#[inline(always)]
+fn weight_four(a: f32, b: f32, c: f32) -> [f32; 4] {
+    [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]
+}
+
 impl Weights {
-    /// `value(row, depth, tap)`
-    fn new(rows: usize, depth: usize, value: impl Fn(usize, usize, usize) -> f32) -> Self {
-        let mut u = vec![0.0; POINTS * rows * depth];
-        let half = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-        for m in 0..rows {
-            for k in 0..depth {
-                let column = |s: usize| half(value(m, k, s), value(m, k, 3 + s), value(m, k, 6 + s));
-                let columns = [column(0), column(1), column(2)];
-                for r in 0..4 {
-                    for (s, v) in half(columns[0][r], columns[1][r], columns[2][r]).into_iter().enumerate() {
-                        u[((4 * r + s) * rows + m) * depth + k] = v;
+    /// `taps(row, depth)` are the nine weights of a pair of channels.
+    fn new(rows: usize, depth: usize, taps: impl Fn(usize, usize) -> [f32; 9] + Sync) -> Self {
+        let mut packed = vec![0.0; rows.div_ceil(ROWS) * POINTS * depth * ROWS];
+        packed.par_chunks_mut(POINTS * depth * ROWS).enumerate().for_each(|(tile, packed)| {
+            for m in tile * ROWS..((tile + 1) * ROWS).min(rows) {
+                for k in 0..depth {
+                    let w = taps(m, k);
+                    let columns = [weight_four(w[0], w[3], w[6]), weight_four(w[1], w[4], w[7]), weight_four(w[2], w[5], w[8])];
+                    for r in 0..4 {
+                        for (s, u) in weight_four(columns[0][r], columns[1][r], columns[2][r]).into_iter().enumerate() {
+                            packed[((4 * r + s) * depth + k) * ROWS + m % ROWS] = u;
+                        }
                     }
                 }
             }
-        }
-        let packed = u.chunks_exact(rows * depth).flat_map(|u| pack(rows, depth, |m, k| u[m * depth + k])).collect();
+        });
         Self { packed, rows, depth }
     }
 
@@ -156,34 +187,36 @@ impl Weights {
         self.rows.div_ceil(ROWS)
     }
 
-    /// `m[point][row] += u[point] v[point]` for the rows of `tiles`.
+    /// `m[point][row] = u[point] v[point]` for the rows of `tiles`.
     fn multiply(&self, v: &[f32], tiles: std::ops::Range<usize>, m: &mut [[f32; ROWS * COLS]]) {
-        m.fill([0.0; ROWS * COLS]);
-        let (n, depth) = (self.tiles(), self.depth);
-        for point in 0..POINTS {
-            let weights = &self.packed[point * n * ROWS * depth..][..n * ROWS * depth];
-            let (v, m) = (&v[point * depth * COLS..][..depth * COLS], &mut m[point * tiles.len()..][..tiles.len()]);
-            for (block, v) in v.chunks(DEPTH * COLS).enumerate() {
-                let deep = v.len() / COLS;
-                let weights = &weights[block * DEPTH * n * ROWS..][..deep * n * ROWS];
-                for (weights, m) in weights.chunks_exact(deep * ROWS).skip(tiles.start).zip(m.iter_mut()) {
-                    outer(weights, v, m);
+        let depth = self.depth;
+        for (point, m) in m.chunks_exact_mut(tiles.len()).enumerate() {
+            for (block, v) in v[point * point_stride(depth)..][..depth * COLS].chunks(DEPTH * COLS).enumerate() {
+                for (tile, m) in tiles.clone().zip(m.iter_mut()) {
+                    let weights = &self.packed[(tile * POINTS + point) * depth * ROWS..][..depth * ROWS];
+                    outer(&weights[block * DEPTH * ROWS..][..v.len() / COLS * ROWS], v, m, block > 0);
                 }
             }
         }
     }
 }
 
-/// The transformed windows of a panel: `[POINTS, C, COLS]`.
+/// Floats from one product's panel to the next, see [`Tiles::stride`].
+fn point_stride(channels: usize) -> usize {
+    channels * COLS + 2 * LANES
+}
+
+/// The transformed windows of a panel: `[POINTS, C, COLS]`, a product's part [`point_stride`] apart.
 fn transform(fours: &[Four], images: &Images, data: &[f32], v: &mut [f32]) {
     let [_, wide] = images.padded;
     let plane = images.padded[0] * wide;
     vectorized(|| {
+        let mut d = [[0.0; COLS]; POINTS];
         for c in 0..images.channels {
-            let mut d = windows(fours, &data[c * plane..], images.stride(), wide);
+            windows(fours, &data[c * plane..], images.stride(), wide, &mut d);
             input_transform(&mut d);
             for (point, d) in d.iter().enumerate() {
-                v[(point * images.channels + c) * COLS..][..COLS].copy_from_slice(d);
+                v[point * point_stride(images.channels) + c * COLS..][..COLS].copy_from_slice(d);
             }
         }
     });
@@ -251,7 +284,11 @@ impl Correlation<'_> {
         vectorized(|| {
             for row in first..(tiles.end * ROWS).min(self.weights.rows) {
                 let at = row - first;
-                let y = output_transform(std::array::from_fn(|point| &m[point * tiles.len() + at / ROWS].as_chunks::<COLS>().0[at % ROWS]));
+                let mut products = [&[0.0; COLS]; POINTS];
+                for (point, products) in products.iter_mut().enumerate() {
+                    *products = &m[point * tiles.len() + at / ROWS].as_chunks::<COLS>().0[at % ROWS];
+                }
+                let y = output_transform(&products);
                 let bias = self.finish.bias.map_or(0.0, |bias| bias[row]);
                 write(&y, fours, self.size, stride, |y| self.finish.apply(y, bias), &mut out[at * plane..], count);
             }
@@ -273,7 +310,7 @@ impl Correlation<'_> {
                 rest = Tiles::new(count, self.size);
                 &rest
             };
-            scratch.v.resize(POINTS * images.channels * COLS, 0.0);
+            scratch.v.resize(POINTS * point_stride(images.channels), 0.0);
             for (panel, fours) in tiles.places.chunks(COLS / FOUR).enumerate() {
                 transform(fours, images, data, &mut scratch.v);
                 self.panel(fours, tiles.count - panel * COLS, &scratch.v, 0..weights.tiles(), stride, &mut scratch.m, out);
@@ -287,16 +324,16 @@ impl Correlation<'_> {
         let plane = self.size[0] * self.size[1];
         let tiles = Tiles::new(1, self.size);
         let each = weights.tiles().div_ceil(8);
-        let (mut buffer, mut v) = (Vec::new(), vec![0.0; tiles.panels() * POINTS * images.channels * COLS]);
+        let (mut buffer, mut v) = (Vec::new(), vec![0.0; tiles.panels() * POINTS * point_stride(images.channels)]);
         for (index, out) in out.chunks_exact_mut(weights.rows * plane).enumerate() {
             let data = images.read(index, 1, &mut buffer);
             let panels = || tiles.places.chunks(COLS / FOUR);
-            v.par_chunks_mut(POINTS * images.channels * COLS)
+            v.par_chunks_mut(POINTS * point_stride(images.channels))
                 .zip(panels().collect::<Vec<_>>())
                 .for_each(|(v, fours)| transform(fours, images, data, v));
             out.par_chunks_mut(each * ROWS * plane).enumerate().for_each_init(Vec::new, |m, (chunk, out)| {
                 let rows = chunk * each..((chunk + 1) * each).min(weights.tiles());
-                for ((panel, fours), v) in panels().enumerate().zip(v.chunks_exact(POINTS * images.channels * COLS)) {
+                for ((panel, fours), v) in panels().enumerate().zip(v.chunks_exact(POINTS * point_stride(images.channels))) {
                     self.panel(fours, tiles.count - panel * COLS, v, rows.clone(), weights.rows * plane, m, out);
                 }
             });
@@ -323,10 +360,14 @@ fn padded<'a>(data: &'a [f32], mask: Option<&'a [f32]>, channels: usize, size: [
     Images { data, mask, channels, size, before, padded: Tiles::new(1, out).padded() }
 }
 
+fn nine(weight: &[f32]) -> [f32; 9] {
+    *weight.first_chunk().expect("nine weights for a pair of channels")
+}
+
 /// As [`super::slices::forward`].
 pub(super) fn forward(sizes: &Sizes, x: &[f32], weight: &[f32], finish: Finish) -> Vec<f32> {
     let size = sizes.out().expect("the caller looked at the sizes");
-    let weights = Weights::new(sizes.outputs, sizes.inputs, |m, k, tap| weight[(m * sizes.inputs + k) * 9 + tap]);
+    let weights = Weights::new(sizes.outputs, sizes.inputs, |m, k| nine(&weight[(m * sizes.inputs + k) * 9..]));
     let images = padded(x, None, sizes.inputs, sizes.size, sizes.padding, size);
     Correlation { images: &images, weights: &weights, size, finish }.run(sizes.batch)
 }
@@ -334,35 +375,41 @@ pub(super) fn forward(sizes: &Sizes, x: &[f32], weight: &[f32], finish: Finish) 
 /// As [`super::slices::input_gradient`]: the convolution of `dy` with the weights turned around.
 pub(super) fn input_gradient(sizes: &Sizes, weight: &[f32], dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
     let out = sizes.out().expect("the caller looked at the sizes");
-    let weights = Weights::new(sizes.inputs, sizes.outputs, |m, k, tap| weight[(k * sizes.inputs + m) * 9 + 8 - tap]);
+    let weights = Weights::new(sizes.inputs, sizes.outputs, |m, k| {
+        let mut taps = nine(&weight[(k * sizes.inputs + m) * 9..]);
+        taps.reverse();
+        taps
+    });
     let images = padded(dy, mask, sizes.outputs, out, sizes.padding.map(|p| 2 - p), sizes.size);
     Correlation { images: &images, weights: &weights, size: sizes.size, finish: Finish { bias: None, relu: false } }.run(sizes.batch)
 }
 
-/// `A dy Aᵀ`
+/// `A dy Aᵀ`; the four results of a tile are the first two values of its window's first two rows.
 #[inline(always)]
-fn output_adjoint(d: &Window) -> Window {
-    let mut m = [[0.0; COLS]; POINTS];
-    for t in 0..COLS {
-        // The four results of a tile are the first two values of its window's first two rows.
-        let column = |s: usize| {
+fn output_adjoint(d: &mut Window) {
+    for s in 0..2 {
+        for t in 0..COLS {
             let (a, b) = (d[s][t], d[4 + s][t]);
-            [a, a + b, a - b, -b]
-        };
-        let (a, b) = (column(0), column(1));
-        for r in 0..4 {
-            (m[4 * r][t], m[4 * r + 1][t], m[4 * r + 2][t], m[4 * r + 3][t]) = (a[r], a[r] + b[r], a[r] - b[r], -b[r]);
+            (d[4 + s][t], d[8 + s][t], d[12 + s][t]) = (a + b, a - b, -b);
         }
     }
-    m
+    for r in 0..4 {
+        for t in 0..COLS {
+            let (a, b) = (d[4 * r][t], d[4 * r + 1][t]);
+            (d[4 * r + 1][t], d[4 * r + 2][t], d[4 * r + 3][t]) = (a + b, a - b, -b);
+        }
+    }
 }
 
 /// `[C / CHANNELS, POINTS, CHANNELS, n]`: what `f` makes of the windows of a group of images.
-fn spread(images: &Images, first: usize, count: usize, tiles: &Tiles, out: &mut Vec<f32>, f: impl Fn(Window) -> Window + Sync) {
-    let n = tiles.count.next_multiple_of(LANES);
+fn spread(images: &Images, first: usize, count: usize, tiles: &Tiles, out: &mut Vec<f32>, f: impl Fn(&mut Window) + Sync) {
+    let n = tiles.stride();
     let length = POINTS * CHANNELS * n;
-    out.clear();
-    out.resize(images.channels.div_ceil(CHANNELS) * length, 0.0);
+    // Tiles and channels beyond the last stay zero: `n` changes with the last group alone.
+    if out.len() != images.channels.div_ceil(CHANNELS) * length {
+        out.clear();
+        out.resize(images.channels.div_ceil(CHANNELS) * length, 0.0);
+    }
     let [_, wide] = images.padded;
     let plane = images.padded[0] * wide;
     out.par_chunks_mut(length).enumerate().for_each_init(Vec::new, |buffer, (chunk, out)| {
@@ -370,11 +417,17 @@ fn spread(images: &Images, first: usize, count: usize, tiles: &Tiles, out: &mut 
         for (at, c) in (chunk * CHANNELS..((chunk + 1) * CHANNELS).min(images.channels)).enumerate() {
             (0..count).for_each(|i| images.plane((first + i) * images.channels + c, &mut buffer[i * plane..(i + 1) * plane]));
             vectorized(|| {
+                let mut d = [[0.0; COLS]; POINTS];
                 for (panel, fours) in tiles.places.chunks(COLS / FOUR).enumerate() {
-                    let d = f(windows(fours, buffer, plane, wide));
+                    windows(fours, buffer, plane, wide, &mut d);
+                    f(&mut d);
                     let width = (tiles.count - panel * COLS).min(COLS);
                     for (point, d) in d.iter().enumerate() {
-                        out[(point * CHANNELS + at) * n + panel * COLS..][..width].copy_from_slice(&d[..width]);
+                        let out = &mut out[(point * CHANNELS + at) * n + panel * COLS..];
+                        match out.first_chunk_mut() {
+                            Some(out) if width == COLS => *out = *d,
+                            _ => out[..width].copy_from_slice(&d[..width]),
+                        }
                     }
                 }
             });
@@ -395,12 +448,9 @@ pub(super) fn weight_gradient(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Option
     for first in (0..sizes.batch).step_by(group) {
         let count = group.min(sizes.batch - first);
         let tiles = Tiles::new(count, out);
-        let n = tiles.count.next_multiple_of(LANES);
-        spread(&inputs, first, count, &tiles, &mut v, |mut d| {
-            input_transform(&mut d);
-            d
-        });
-        spread(&outputs, first, count, &tiles, &mut m, |d| output_adjoint(&d));
+        let n = tiles.stride();
+        spread(&inputs, first, count, &tiles, &mut v, input_transform);
+        spread(&outputs, first, count, &tiles, &mut m, output_adjoint);
         du.par_chunks_mut(rows * columns).enumerate().for_each(|(point, du)| {
             let part = |chunk: usize| (chunk * POINTS + point) * CHANNELS * n..(chunk * POINTS + point + 1) * CHANNELS * n;
             for row in (0..rows).step_by(DOT_ROWS) {
