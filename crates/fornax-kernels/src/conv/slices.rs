@@ -178,6 +178,9 @@ impl Pass {
         panel.resize(DEPTH * COLS, 0.0);
         sums.resize(tiles, [0.0; ROWS * COLS]);
         for first in (0..places.count).step_by(COLS) {
+            if self.offsets.is_empty() {
+                sums.fill([0.0; ROWS * COLS]);
+            }
             let octets = first / LANES..(first + COLS) / LANES;
             for (block, offsets) in self.offsets.chunks(DEPTH).enumerate() {
                 let panel = &mut panel[..offsets.len() * COLS];
