@@ -1,5 +1,5 @@
 //! What training on Burn needs below the layers: devices by name, fused operations with gradients written by hand (convolution, batch
-//! norm, max-pooling), reductions whose bits do not depend on scheduling, and randomness that is a pure function of a key.
+//! norm, max-pooling, recurrent layers), reductions whose bits do not depend on scheduling, and randomness that is a pure function of a key.
 //!
 //! This is the only crate that names a backend. The crates above take a [`burn::tensor::Device`].
 //!
@@ -26,6 +26,7 @@ mod memory;
 mod op;
 pub mod pool;
 pub mod random;
+pub mod recurrent;
 pub mod reduce;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod simd;

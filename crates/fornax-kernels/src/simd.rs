@@ -18,16 +18,54 @@ pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Work for [`run_vectorized`]: mark [`Work::run`] `#[inline(always)]`. A closure that is too large is not inlined, and compiles without vectors.
+pub(crate) trait Work {
+    fn run(self);
+}
+
+/// [`vectorized`], whatever the size of the loops.
+pub(crate) fn run_vectorized(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn wide(work: impl Work) {
+            work.run();
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            #[expect(unsafe_code, reason = "the processor has AVX2 and FMA: it was asked")]
+            return unsafe { wide(work) };
+        }
+    }
+    work.run();
+}
+
+/// Asks for the cache line of the first float, for reading and writing.
+#[inline(always)]
+pub(crate) fn prefetch(x: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "a hint: any address will do")]
+        unsafe {
+            _mm_prefetch(x.as_ptr().cast(), _MM_HINT_T0);
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = x;
+}
+
 /// `eˣ`, relative error below 2e-7; 0 under −87.3, `e^88.3` above it. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // 2ⁿ eʳ with |r| ≤ ln 2 / 2; ln 2 in two parts, the first with few bits. The polynomial is Cephes'.
     let bounded = x.clamp(-87.3, 88.3);
-    let n = (bounded * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+    // Added to 1.5 · 2²³ a number is rounded, and stands in the lowest bits.
+    let shifted = bounded * std::f32::consts::LOG2_E + 12_582_912.0;
+    let n = shifted - 12_582_912.0;
     let r = bounded - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let p = ((((1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 1.666_666_6e-1) * r + 0.5;
     let e = p * r * r + r + 1.0;
-    let scale = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     if x < -87.3 { 0.0 } else { e * scale }
 }
 

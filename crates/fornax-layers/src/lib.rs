@@ -27,6 +27,7 @@ mod dense_block;
 mod dropout;
 pub mod init;
 pub mod loss;
+mod recurrent;
 mod tap;
 
 pub use activation::Activation;
@@ -34,6 +35,7 @@ pub use batch_norm::{BatchNorm, BatchNormConfig, Running};
 pub use conv_block::{ConvBlock, ConvBlockConfig, max_pool};
 pub use dense_block::{DenseBlock, DenseBlockConfig};
 pub use dropout::{Dropout, DropoutConfig};
+pub use recurrent::{Cell, Direction, Recurrent, RecurrentConfig, RecurrentState};
 pub use tap::{NoTap, Site, Tap};
 
 /// Burn's layers that need no second version.

@@ -47,6 +47,12 @@ impl Reference {
         self.get(key).0.as_str().unwrap_or_else(|| panic!("`{key}` of the fixture is no string")).into()
     }
 
+    /// This, if it is a string.
+    #[track_caller]
+    pub fn string(&self) -> String {
+        self.0.as_str().unwrap_or_else(|| panic!("{} of the fixture is no string", self.0)).into()
+    }
+
     /// A number.
     #[track_caller]
     pub fn number(&self, key: &str) -> f64 {
