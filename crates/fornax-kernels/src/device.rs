@@ -138,15 +138,20 @@ impl FromStr for BackendName {
     }
 }
 
-/// Whether the device, or the one inside an autodiff device, is Flex.
-#[cfg(feature = "flex")]
-pub(crate) fn is_flex(device: &Device) -> bool {
+/// Whether the device, or the one inside an autodiff device, is one whose tensors are slices to us: Flex or NdArray.
+pub(crate) fn is_memory(device: &Device) -> bool {
     use burn::backend::DispatchDevice;
-    match device.as_dispatch() {
+    let plain = |device: &DispatchDevice| match device {
+        #[cfg(feature = "flex")]
         DispatchDevice::Flex(_) => true,
-        DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
         #[allow(unreachable_patterns, reason = "depends on the backends compiled in")]
         _ => false,
+    };
+    match device.as_dispatch() {
+        DispatchDevice::Autodiff(inner) => plain(inner),
+        device => plain(device),
     }
 }
 

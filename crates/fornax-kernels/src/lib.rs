@@ -19,6 +19,14 @@ pub use burn;
 pub mod batch_norm;
 pub mod conv;
 pub mod device;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod gemm;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod memory;
+mod op;
 pub mod pool;
 pub mod random;
 pub mod reduce;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod simd;
+pub mod step;
