@@ -1,14 +1,12 @@
 //! Batch norm in training, alone or with the ReLU behind it.
 //!
-//! On Flex in f32: a pass for the statistics, a pass for the result, and the closed form of the gradient in two more. Everywhere else it
+//! In f32 on Flex and NdArray: a pass for the statistics, a pass for the result, and the closed form of the gradient in two more. Everywhere else it
 //! is composed of Burn's operations, and differentiated one by one.
 
 use burn::tensor::{Tensor, activation::relu};
 
-#[cfg(feature = "flex")]
-mod flex;
-#[cfg(feature = "flex")]
 mod fused;
+mod slices;
 
 /// Normalizes every channel over the batch and space: `[B, C, ...], [C], [C] -> [B, C, ...]`, mean and biased variance: `[C], [C]`
 ///
@@ -18,7 +16,6 @@ mod fused;
 ///
 /// Source: Ioffe and Szegedy, "Batch normalization", 2015.
 pub fn batch_norm_training<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> (Tensor<D>, Tensor<1>, Tensor<1>) {
-    #[cfg(feature = "flex")]
     if fused::takes(&x, &weight, &bias) {
         return fused::batch_norm(x, weight, bias, epsilon, false);
     }
@@ -27,7 +24,6 @@ pub fn batch_norm_training<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias
 
 /// `max(y, 0)` of [`batch_norm_training`]'s `y`, in the same passes; a NaN stays one.
 pub fn batch_norm_training_relu<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> (Tensor<D>, Tensor<1>, Tensor<1>) {
-    #[cfg(feature = "flex")]
     if fused::takes(&x, &weight, &bias) {
         return fused::batch_norm(x, weight, bias, epsilon, true);
     }

@@ -1,24 +1,19 @@
 //! Two-dimensional convolution, alone or with the ReLU behind it.
 //!
-//! On Flex in f32 both directions are written by hand; everywhere else Burn's own convolution is used, which is also what the tests
+//! In f32 on Flex and NdArray both directions are written by hand; everywhere else Burn's own convolution is used, which is also what the tests
 //! compare with.
 
 use burn::tensor::{Tensor, activation::relu, module, ops::ConvOptions};
 
-#[cfg(feature = "flex")]
-mod flex;
-#[cfg(feature = "flex")]
 mod fused;
-#[cfg(feature = "flex")]
 mod gather;
-#[cfg(feature = "flex")]
+mod slices;
 mod tile;
 
 /// `y = w ∗ x + b`: `[B, C, H, W], [C', C, K, L], [C'] -> [B, C', H', W']`, `H' = (H + 2 padding − K) / stride + 1`
 ///
 /// The bits of the result and of its gradients do not depend on the number of threads.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: [usize; 2], padding: [usize; 2]) -> Tensor<4> {
-    #[cfg(feature = "flex")]
     if fused::takes(&x, &weight, bias.as_ref(), stride, padding) {
         return fused::conv2d(x, weight, bias, stride, padding, false);
     }
@@ -27,7 +22,6 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: 
 
 /// `max(w ∗ x + b, 0)`, as [`conv2d`], in one pass over the memory; a NaN stays one.
 pub fn conv2d_relu(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: [usize; 2], padding: [usize; 2]) -> Tensor<4> {
-    #[cfg(feature = "flex")]
     if fused::takes(&x, &weight, bias.as_ref(), stride, padding) {
         return fused::conv2d(x, weight, bias, stride, padding, true);
     }

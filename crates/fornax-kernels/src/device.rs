@@ -155,18 +155,6 @@ pub(crate) fn is_memory(device: &Device) -> bool {
     }
 }
 
-/// Whether the device, or the one inside an autodiff device, is Flex.
-#[cfg(feature = "flex")]
-pub(crate) fn is_flex(device: &Device) -> bool {
-    use burn::backend::DispatchDevice;
-    match device.as_dispatch() {
-        DispatchDevice::Flex(_) => true,
-        DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),
-        #[allow(unreachable_patterns, reason = "depends on the backends compiled in")]
-        _ => false,
-    }
-}
-
 #[derive(PartialEq, Clone, Copy)]
 enum Kind {
     Cpu,

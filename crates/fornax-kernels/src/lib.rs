@@ -27,9 +27,12 @@ pub mod embedding;
 mod gemm;
 pub mod layer_norm;
 pub mod linear;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod memory;
 mod op;
 pub mod pool;
 pub mod random;
 pub mod reduce;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod simd;
+pub mod step;

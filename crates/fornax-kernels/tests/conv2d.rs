@@ -4,6 +4,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation::relu, module, ops::ConvOptions};
 use fornax_kernels::conv::{conv2d, conv2d_relu};
+use fornax_kernels::device::BackendName;
 use fornax_kernels::random::Key;
 
 /// Batch, channels in and out, height, width, kernel, stride, padding.
@@ -86,11 +87,18 @@ fn flex() -> Device {
     Device::flex().autodiff()
 }
 
+/// The devices that run the hand-written operations.
+fn in_memory() -> impl Iterator<Item = Device> {
+    [BackendName::Flex, BackendName::NdArray].into_iter().filter_map(|backend| backend.device(None).ok()).map(Device::autodiff)
+}
+
 #[test]
 fn equals_burns_convolution_in_f64() {
     for &case in CASES {
         let want = run(burns, case, &flex(), DType::F64);
-        compare(&run(conv2d, case, &flex(), DType::F32), &want, &format!("{case:?}"));
+        for device in in_memory() {
+            compare(&run(conv2d, case, &device, DType::F32), &want, &format!("{case:?} on {device:?}"));
+        }
     }
 }
 
@@ -98,7 +106,9 @@ fn equals_burns_convolution_in_f64() {
 fn with_relu_equals_burns_convolution_and_relu() {
     for &case in CASES {
         let want = run(|x, w, b, s, p| relu(burns(x, w, b, s, p)), case, &flex(), DType::F32);
-        compare(&run(conv2d_relu, case, &flex(), DType::F32), &want, &format!("{case:?}"));
+        for device in in_memory() {
+            compare(&run(conv2d_relu, case, &device, DType::F32), &want, &format!("{case:?} on {device:?}"));
+        }
     }
 }
 
@@ -107,7 +117,7 @@ fn other_dtypes_and_backends_take_the_composed_path() {
     let case = Case(2, [3, 4], [6, 5], [3, 3], [1, 1], [1, 1]);
     let want = run(burns, case, &flex(), DType::F64);
     compare(&run(conv2d, case, &flex(), DType::F64), &want, "f64");
-    for backend in fornax_kernels::device::BackendName::compiled_in() {
+    for backend in BackendName::compiled_in() {
         let device = backend.device(None).unwrap().autodiff();
         compare(&run(conv2d, case, &device, DType::F32), &want, backend.name());
         let want = run(|x, w, b, s, p| relu(burns(x, w, b, s, p)), case, &device, DType::F32);
@@ -117,13 +127,14 @@ fn other_dtypes_and_backends_take_the_composed_path() {
 
 #[test]
 fn layouts_and_missing_biases_are_honoured() {
-    let device = Device::flex();
-    let x = Tensor::<4>::from_data(values([2, 9, 10, 3], 1), &device).permute([0, 3, 2, 1]);
-    let weight = Tensor::<4>::from_data(values([3, 3, 3, 8], 2), &device).permute([3, 0, 2, 1]).narrow(0, 1, 5);
-    let wide = Tensor::<4>::from_data(values([4, 3, 10, 9], 5), &device);
-    for x in [x, wide.narrow(0, 1, 2)] {
-        let (got, want) = (conv2d(x.clone(), weight.clone(), None, [1, 1], [1, 1]), burns(x, weight.clone(), None, [1, 1], [1, 1]));
-        assert_close(&got.into_data(), &want.into_data(), "a view");
+    for device in in_memory() {
+        let x = Tensor::<4>::from_data(values([2, 9, 10, 3], 1), &device).permute([0, 3, 2, 1]);
+        let weight = Tensor::<4>::from_data(values([3, 3, 3, 8], 2), &device).permute([3, 0, 2, 1]).narrow(0, 1, 5);
+        let wide = Tensor::<4>::from_data(values([4, 3, 10, 9], 5), &device);
+        for x in [x, wide.narrow(0, 1, 2)] {
+            let (got, want) = (conv2d(x.clone(), weight.clone(), None, [1, 1], [1, 1]), burns(x, weight.clone(), None, [1, 1], [1, 1]));
+            assert_close(&got.into_data(), &want.into_data(), "a view");
+        }
     }
 }
 

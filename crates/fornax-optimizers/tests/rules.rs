@@ -3,9 +3,9 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, TensorData};
-use fornax_optimizers::{Adam, AdamW, Gradients, Group, Optimizer, PerTensor, RULES, RuleConfig, Sgd};
-use fornax_testkit::{Pair, Values, assert_close, check_rule, device, devices, follow};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use fornax_optimizers::{Adam, AdamW, Gradients, Group, Hyper, Optimizer, PerTensor, RULES, RuleConfig, Sgd, State};
+use fornax_testkit::{Pair, Values, assert_close, bits, check_rule, device, devices, follow, uniform};
 
 #[test]
 fn every_rule_keeps_the_contract() {
@@ -158,4 +158,28 @@ fn a_tied_parameter_has_one_gradient() {
     let gradients = Gradients::of(&(model.a.val() * model.b.val()).sum(), &model);
     assert_eq!(gradients.len(), 1);
     assert_close(gradients.get(model.a.id).expect("a gradient"), [4.0, 6.0], 1e-6, 0.0);
+}
+
+/// The same rule through tensor operations: a gradient with autodiff is not taken by the one-pass step.
+#[test]
+fn the_one_pass_step_has_the_bits_of_the_composed_one() {
+    let config = |name: &str, nesterov| RuleConfig { name: name.into(), nesterov, weight_decay: 0.1, ..RuleConfig::default() };
+    for config in [config("adam", false), config("adamw", false), config("sgd", false), config("sgd", true)] {
+        for device in devices() {
+            let rule = config.build().expect("it is in the list");
+            let hyper = Hyper { lr: 0.01, weight_decay: 0.1, shape: &[40_001] };
+            let start: Tensor<1> = uniform([40_001], 1, &device, DType::F32);
+            let (mut fused, mut composed) = ((start.clone(), State::default()), (start, State::default()));
+            for step in 1..4 {
+                let grad: Tensor<1> = uniform([40_001], step + 1, &device, DType::F32);
+                let next = |(param, mut state): (Tensor<1>, State), on: fn(Tensor<1>) -> Tensor<1>, off: fn(Tensor<1>) -> Tensor<1>| {
+                    state.step = step;
+                    (off(rule.update(hyper, on(param), on(grad.clone()), &mut state)), state)
+                };
+                fused = next(fused, |x| x, |x| x);
+                composed = next(composed, Tensor::from_inner, Tensor::inner);
+                assert!(bits(&fused.0) == bits(&composed.0), "{config:?}, step {step}");
+            }
+        }
+    }
 }

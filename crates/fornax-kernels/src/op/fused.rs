@@ -2,10 +2,7 @@
 #![cfg_attr(feature = "ndarray", expect(deprecated, reason = "promised by this project; goes with Burn 0.23"))]
 
 use super::{Array, INPUTS, OUTPUTS, Op, Tape, View};
-#[cfg(feature = "flex")]
-use burn::backend::Flex;
-#[cfg(feature = "ndarray")]
-use burn::backend::NdArray;
+use crate::memory::Memory;
 use burn::backend::autodiff::{
     checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
     grads::Gradients,
@@ -45,14 +42,6 @@ pub(super) trait Fused: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// A backend whose tensors are f32 in memory.
-pub(super) trait Memory: Backend {
-    /// Row-major and contiguous; a copy only where it is not.
-    fn contiguous(x: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// The elements of a tensor that is.
-    fn floats(x: &FloatTensor<Self>) -> &[f32];
-}
-
 fn tensor<B: Memory>(array: Array) -> FloatTensor<B> {
     B::float_from_data(TensorData::new(array.data, array.shape), &Default::default())
 }
@@ -81,36 +70,6 @@ fn forward<B: Memory>(op: &dyn Op, inputs: Vec<FloatTensor<B>>, train: bool) -> 
 fn three<T: Clone>(outputs: Vec<T>) -> (T, T, T) {
     let at = |i: usize| outputs.get(i).unwrap_or(&outputs[0]).clone();
     (at(0), at(1), at(2))
-}
-
-#[cfg(feature = "flex")]
-impl Memory for Flex {
-    fn contiguous(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        x.to_contiguous()
-    }
-    fn floats(x: &FloatTensor<Self>) -> &[f32] {
-        x.as_slice().expect("a contiguous f32 tensor")
-    }
-}
-
-#[cfg(feature = "ndarray")]
-impl Memory for NdArray {
-    fn contiguous(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        use burn_ndarray::NdArrayTensor;
-        match x {
-            NdArrayTensor::F32(storage) if !storage.view().is_standard_layout() => {
-                let array = storage.into_shared().as_standard_layout().into_owned().into_shared();
-                NdArrayTensor::from(array)
-            }
-            settled => settled,
-        }
-    }
-    fn floats(x: &FloatTensor<Self>) -> &[f32] {
-        match x {
-            burn_ndarray::NdArrayTensor::F32(storage) => storage.view().to_slice().expect("a contiguous tensor"),
-            other => unreachable!("`takes` lets f32 through alone, not {:?}", other.dtype()),
-        }
-    }
 }
 
 impl<B: Memory> Fused for B {
@@ -261,7 +220,7 @@ impl<B: Memory> Backward<B, INPUTS> for Step {
         let wanted: Vec<bool> = ops.parents[..count].iter().map(Option::is_some).collect();
         let tape = Tape { inputs: views(&inputs), outputs: views(&outputs), saved: &saved };
         let gradients = op.backward(&tape, &views(&dy), &wanted);
-        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+        for (node, gradient) in ops.parents.into_iter().take(count).zip(gradients) {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, tensor::<B>(gradient));
             }
