@@ -21,16 +21,11 @@ use fornax_weights::{TensorFile, Tensors, count_trainable, load_state, state};
 use serde_json::json;
 use std::{path::Path, time::Instant};
 
-mod transformers;
-
 /// Batches that are made before the clock starts and used in turn.
 const BATCHES: u64 = 4;
 const WORKLOADS: [&str; 2] = ["convnet-train", "convnet-infer"];
 
 pub(crate) fn run(args: &BenchArgs) -> Result<u8> {
-    if transformers::NAMES.contains(&args.workload.as_str()) {
-        return transformers::run(args);
-    }
     let (model, train, batch) = match args.workload.as_str() {
         "convnet-train" => (ModelConfig::ConvNet(ConvNetConfig::tutorial()), true, 64),
         "convnet-infer" => (ModelConfig::ConvNet(ConvNetConfig::tutorial()), false, 1),
@@ -39,7 +34,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<u8> {
             (config.model, true, config.trainer.batch_size)
         }
         other => {
-            let names = WORKLOADS.into_iter().chain(transformers::NAMES).chain(RECIPES.iter().map(|entry| entry.name));
+            let names = WORKLOADS.into_iter().chain(RECIPES.iter().map(|entry| entry.name));
             return Err(usage(format!(
                 "there is no workload `{other}`{}; choose one of {} or a recipe",
                 did_you_mean(other, names),
@@ -83,62 +78,47 @@ impl Job for Bench<'_> {
             })
             .collect();
         let params = count_trainable(&model);
+        let rss_start = memory_mb().0;
         let mut optimizer = PerTensor::new(Adam::default());
-        measure(args, &Setting { train, params, backend, threads }, |step| {
+        let mut times = vec![];
+        let mut loss = f64::NAN;
+        let warm_up = if train { 3 } else { 5 };
+        let steps = if args.iters == 0 { 0 } else { args.iters + warm_up };
+        for step in 0..steps {
             let (images, targets) = data[step % data.len()].clone();
-            if !train {
-                return f64::from(model.forward(images).sum().into_scalar::<f32>());
+            let began = Instant::now();
+            if train {
+                set_step_key(Key::new(0).fold(step as u64));
+                let value = cross_entropy(model.forward(images), targets, 0.0);
+                let gradients = Gradients::of(&value, &model);
+                model = optimizer.step(1e-3, model, &gradients);
+                loss = f64::from(value.into_scalar::<f32>());
+            } else {
+                loss = f64::from(model.forward(images).sum().into_scalar::<f32>());
             }
-            set_step_key(Key::new(0).fold(step as u64));
-            let value = cross_entropy(model.forward(images), targets, 0.0);
-            let gradients = Gradients::of(&value, &model);
-            model = optimizer.step(1e-3, model.clone(), &gradients);
-            f64::from(value.into_scalar::<f32>())
-        })
-    }
-}
-
-/// What is measured, beside its name.
-struct Setting {
-    train: bool,
-    params: usize,
-    backend: String,
-    threads: usize,
-}
-
-/// Times `step(index)`, which returns the loss, and prints the report.
-fn measure(args: &BenchArgs, setting: &Setting, mut step: impl FnMut(usize) -> f64) -> Result<u8> {
-    let Setting { train, params, backend, threads } = setting;
-    let rss_start = memory_mb().0;
-    let mut times = vec![];
-    let mut loss = f64::NAN;
-    let warm_up = if *train { 3 } else { 5 };
-    let steps = if args.iters == 0 { 0 } else { args.iters + warm_up };
-    for index in 0..steps {
-        let began = Instant::now();
-        loss = step(index);
-        if index >= warm_up {
-            times.push(began.elapsed().as_secs_f64() * 1e3);
+            if step >= warm_up {
+                times.push(began.elapsed().as_secs_f64() * 1e3);
+            }
         }
+        times.sort_by(f64::total_cmp);
+        let median = times.get(times.len() / 2).copied();
+        let report = json!({
+            "workload": args.workload, "backend": backend, "threads": threads, "params": params, "median_ms": median, "min_ms": times.first(),
+            "loss": if loss.is_finite() { Some(loss) } else { None }, "rss_start_mb": rss_start, "peak_rss_mb": memory_mb().1,
+        });
+        if args.json {
+            ui::out(report.to_string());
+        } else {
+            let ms = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.2} ms"));
+            ui::out(format!(
+                "{} on {backend}, {threads} threads: {} a step (fastest {}), batch {batch}, {params} parameters, loss {loss:.5}",
+                args.workload,
+                ms(median),
+                ms(times.first().copied())
+            ));
+        }
+        Ok(0)
     }
-    times.sort_by(f64::total_cmp);
-    let median = times.get(times.len() / 2).copied();
-    let report = json!({
-        "workload": args.workload, "backend": backend, "threads": threads, "params": params, "median_ms": median, "min_ms": times.first(),
-        "loss": if loss.is_finite() { Some(loss) } else { None }, "rss_start_mb": rss_start, "peak_rss_mb": memory_mb().1,
-    });
-    if args.json {
-        ui::out(report.to_string());
-    } else {
-        let ms = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.2} ms"));
-        ui::out(format!(
-            "{} on {backend}, {threads} threads: {} a step (fastest {}), {params} parameters, loss {loss:.5}",
-            args.workload,
-            ms(median),
-            ms(times.first().copied())
-        ));
-    }
-    Ok(0)
 }
 
 /// Weights under PyTorch's names: convolutions `c1`, `c2` …, linear layers `f1`, `f2` …, transposed against Burn's.
