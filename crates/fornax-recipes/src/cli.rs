@@ -168,7 +168,7 @@ pub(crate) enum DataCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// convnet-train, convnet-infer, or a recipe.
+    /// A workload (a wrong name lists them), or a recipe.
     pub(crate) workload: String,
     #[command(flatten)]
     pub(crate) compute: Compute,
