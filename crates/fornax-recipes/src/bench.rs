@@ -5,6 +5,7 @@
 mod convnet;
 mod driver;
 mod init;
+mod transformers;
 
 use crate::{
     cli::BenchArgs,
@@ -28,7 +29,7 @@ struct Workload {
     run: fn(&Settings) -> Result<Report>,
 }
 
-const WORKLOADS: &[Workload] = &[convnet::TRAIN, convnet::INFER];
+const WORKLOADS: &[Workload] = &[convnet::TRAIN, convnet::INFER, transformers::SMALL, transformers::WIDE, transformers::VIT, transformers::INFER];
 
 /// What the command line says.
 struct Settings {
