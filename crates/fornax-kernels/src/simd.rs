@@ -2,7 +2,8 @@
 //!
 //! Errors are against f64, over every float of the range where it is stated.
 
-/// Compiles `f`'s loops for AVX2 where the processor has it. What `f` calls should be `#[inline(always)]`.
+/// Compiles `f`'s loops for AVX2 where the processor has it. `f`, and what it calls, should be `#[inline(always)]`: what is not inlined here
+/// is compiled for any processor.
 pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {

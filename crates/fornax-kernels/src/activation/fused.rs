@@ -52,37 +52,43 @@ impl Activation {
 
     /// `x ← a(x)`
     pub(crate) fn run(self, x: &mut [f32]) {
-        vectorized(|| match self {
-            Self::Identity => {}
-            Self::Relu => map(x, |x| if x <= 0.0 { 0.0 } else { x }),
-            Self::Gelu => map(x, |x| x * normal(x).0),
-            Self::GeluTanh => map(x, |x| x * approximate(x).0),
-            Self::Silu => map(x, |x| x * sigmoid(x)),
-            Self::Tanh => map(x, tanh),
-            Self::Sigmoid => map(x, sigmoid),
-        });
+        vectorized(
+            #[inline(always)]
+            || match self {
+                Self::Identity => {}
+                Self::Relu => map(x, |x| if x <= 0.0 { 0.0 } else { x }),
+                Self::Gelu => map(x, |x| x * normal(x).0),
+                Self::GeluTanh => map(x, |x| x * approximate(x).0),
+                Self::Silu => map(x, |x| x * sigmoid(x)),
+                Self::Tanh => map(x, tanh),
+                Self::Sigmoid => map(x, sigmoid),
+            },
+        );
     }
 
     /// `g ← g a'(x)`; `of` is the result or the input, as [`Activation::from_result`] says.
     pub(crate) fn differentiate(self, g: &mut [f32], of: &[f32]) {
-        vectorized(|| match self {
-            Self::Identity => {}
-            Self::Relu => g.iter_mut().zip(of).for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
-            Self::Gelu => chain(g, of, |x| {
-                let (cdf, density) = normal(x);
-                cdf + density
-            }),
-            Self::GeluTanh => chain(g, of, |x| {
-                let (half, slope) = approximate(x);
-                half + 2.0 * x * half * (1.0 - half) * slope
-            }),
-            Self::Silu => chain(g, of, |x| {
-                let s = sigmoid(x);
-                s * (1.0 + x * (1.0 - s))
-            }),
-            Self::Tanh => chain(g, of, |y| 1.0 - y * y),
-            Self::Sigmoid => chain(g, of, |y| y * (1.0 - y)),
-        });
+        vectorized(
+            #[inline(always)]
+            || match self {
+                Self::Identity => {}
+                Self::Relu => g.iter_mut().zip(of).for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
+                Self::Gelu => chain(g, of, |x| {
+                    let (cdf, density) = normal(x);
+                    cdf + density
+                }),
+                Self::GeluTanh => chain(g, of, |x| {
+                    let (half, slope) = approximate(x);
+                    half + 2.0 * x * half * (1.0 - half) * slope
+                }),
+                Self::Silu => chain(g, of, |x| {
+                    let s = sigmoid(x);
+                    s * (1.0 + x * (1.0 - s))
+                }),
+                Self::Tanh => chain(g, of, |y| 1.0 - y * y),
+                Self::Sigmoid => chain(g, of, |y| y * (1.0 - y)),
+            },
+        );
     }
 }
 

@@ -80,22 +80,25 @@ impl Sizes<'_> {
         let (q, k) = (unit.q.rows(head, i, [n, self.width]), unit.k.rows(head / self.shared, j, [m, self.width]));
         gemm(scores, m, q, k.t(), false, Threads::One);
         let scale = (1.0 / (self.width as f64).sqrt()) as f32;
-        vectorized(|| {
-            for (row, scores) in scores.chunks_exact_mut(m).take(n).enumerate() {
-                let seen = if self.causal { (i + row + 1).saturating_sub(j).min(m) } else { m };
-                let (scores, future) = scores.split_at_mut(seen);
-                future.fill(0.0);
-                scores.iter_mut().for_each(|s| *s *= scale);
-                if let Some(Bias { data, strides }) = self.bias {
-                    let start = unit.batch * strides[0] + (unit.first + head) * strides[1] + (i + row) * strides[2] + j * strides[3];
-                    match strides[3] {
-                        0 => scores.iter_mut().for_each(|s| *s += data[start]),
-                        _ => scores.iter_mut().zip(&data[start..]).for_each(|(s, b)| *s += b),
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, scores) in scores.chunks_exact_mut(m).take(n).enumerate() {
+                    let seen = if self.causal { (i + row + 1).saturating_sub(j).min(m) } else { m };
+                    let (scores, future) = scores.split_at_mut(seen);
+                    future.fill(0.0);
+                    scores.iter_mut().for_each(|s| *s *= scale);
+                    if let Some(Bias { data, strides }) = self.bias {
+                        let start = unit.batch * strides[0] + (unit.first + head) * strides[1] + (i + row) * strides[2] + j * strides[3];
+                        match strides[3] {
+                            0 => scores.iter_mut().for_each(|s| *s += data[start]),
+                            _ => scores.iter_mut().zip(&data[start..]).for_each(|(s, b)| *s += b),
+                        }
                     }
+                    each(row, scores);
                 }
-                each(row, scores);
-            }
-        });
+            },
+        );
     }
 
     /// Whether the queries before `i + n` see keys from `j` on.
@@ -114,15 +117,23 @@ impl Sizes<'_> {
             let y = &mut y[head * width..];
             for j in (0..self.keys).step_by(TILE).filter(|&j| self.sees([i, n], j)) {
                 let m = TILE.min(self.keys - j);
-                self.scores(&mut scores, unit, head, [i, n], [j, m], |row, scores| {
-                    let before = most[row];
-                    most[row] = before.max(max(scores));
-                    let pivot = if most[row] == f32::NEG_INFINITY { 0.0 } else { most[row] };
-                    scores.iter_mut().for_each(|s| *s = exp(*s - pivot));
-                    let fade = exp(before - pivot);
-                    total[row] = total[row] * fade + sum(scores, scores, |p, _| p);
-                    y[row * stride..][..width].iter_mut().for_each(|y| *y *= fade);
-                });
+                self.scores(
+                    &mut scores,
+                    unit,
+                    head,
+                    [i, n],
+                    [j, m],
+                    #[inline(always)]
+                    |row, scores| {
+                        let before = most[row];
+                        most[row] = before.max(max(scores));
+                        let pivot = if most[row] == f32::NEG_INFINITY { 0.0 } else { most[row] };
+                        scores.iter_mut().for_each(|s| *s = exp(*s - pivot));
+                        let fade = exp(before - pivot);
+                        total[row] = total[row] * fade + sum(scores, scores, |p, _| p);
+                        y[row * stride..][..width].iter_mut().for_each(|y| *y *= fade);
+                    },
+                );
                 gemm(y, stride, Matrix::new(&scores, n, m), unit.v.rows(head / self.shared, j, [m, width]), j > 0, Threads::One);
             }
             for row in 0..n {
@@ -144,7 +155,10 @@ impl Sizes<'_> {
         let mut means = vec![0.0; self.queries];
         for head in 0..unit.heads {
             let kv = head / self.shared;
-            vectorized(|| means.iter_mut().enumerate().for_each(|(t, mean)| *mean = sum(dy.at(head, t, width), y.at(head, t, width), |a, b| a * b)));
+            vectorized(
+                #[inline(always)]
+                || means.iter_mut().enumerate().for_each(|(t, mean)| *mean = sum(dy.at(head, t, width), y.at(head, t, width), |a, b| a * b)),
+            );
             for j in (0..self.keys).step_by(TILE) {
                 let m = TILE.min(self.keys - j);
                 for i in (0..self.queries).step_by(TILE) {
@@ -152,15 +166,26 @@ impl Sizes<'_> {
                     if !self.sees([i, n], j) {
                         continue;
                     }
-                    self.scores(&mut p, unit, head, [i, n], [j, m], |row, scores| {
-                        let log = logs.at(head, i + row, 1)[0];
-                        scores.iter_mut().for_each(|s| *s = exp(*s - log));
-                    });
+                    self.scores(
+                        &mut p,
+                        unit,
+                        head,
+                        [i, n],
+                        [j, m],
+                        #[inline(always)]
+                        |row, scores| {
+                            let log = logs.at(head, i + row, 1)[0];
+                            scores.iter_mut().for_each(|s| *s = exp(*s - log));
+                        },
+                    );
                     gemm(&mut ds, m, dy.rows(head, i, [n, width]), unit.v.rows(kv, j, [m, width]).t(), false, Threads::One);
-                    vectorized(|| {
-                        let rows = ds.chunks_exact_mut(m).zip(p.chunks_exact(m)).zip(&means[i..i + n]);
-                        rows.for_each(|((ds, p), mean)| ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - mean) * scale));
-                    });
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            let rows = ds.chunks_exact_mut(m).zip(p.chunks_exact(m)).zip(&means[i..i + n]);
+                            rows.for_each(|((ds, p), mean)| ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - mean) * scale));
+                        },
+                    );
                     let (p, ds) = (Matrix::new(&p, n, m), Matrix::new(&ds, n, m));
                     let mut put = |part: usize, heads: Heads, [head, row]: [usize; 2], a: Matrix, b: Matrix| {
                         gemm(&mut places.of(part)[head * heads.head + row * heads.row..], heads.row, a, b, true, Threads::One);

@@ -53,18 +53,21 @@ impl Op for CrossEntropy {
         let share = (1.0 / count) as f32;
         let task = |((place, logits), targets): ((&mut [f32], &[f32]), &[i64])| {
             let mut row = vec![0.0; classes];
-            vectorized(|| {
-                let mut loss = 0.0;
-                for (i, (logits, &target)) in logits.chunks_exact(classes).zip(targets).enumerate() {
-                    if Some(target) == self.ignore {
-                        continue;
+            vectorized(
+                #[inline(always)]
+                || {
+                    let mut loss = 0.0;
+                    for (i, (logits, &target)) in logits.chunks_exact(classes).zip(targets).enumerate() {
+                        if Some(target) == self.ignore {
+                            continue;
+                        }
+                        let p = if train { &mut place[i * classes..][..classes] } else { &mut row[..] };
+                        loss += self.row(logits, target as usize, p);
+                        p.iter_mut().for_each(|p| *p *= share);
                     }
-                    let p = if train { &mut place[i * classes..][..classes] } else { &mut row[..] };
-                    loss += self.row(logits, target as usize, p);
-                    p.iter_mut().for_each(|p| *p *= share);
-                }
-                loss
-            })
+                    loss
+                },
+            )
         };
         let tasks = places.into_par_iter().zip(logits.data.par_chunks(rows * classes)).zip(self.targets.par_chunks(rows));
         let losses: Vec<f64> = tasks.map(task).collect();

@@ -49,7 +49,10 @@ impl Op for Embedding {
         let mut gradient = vec![0.0; rows * width];
         gradient.par_chunks_mut(width.max(1)).with_min_len(4).enumerate().for_each(|(row, gradient)| {
             let places = &places[of(row)..of(row + 1)];
-            vectorized(|| places.iter().for_each(|&place| add(gradient, &dy.data[place as usize * width..][..width])));
+            vectorized(
+                #[inline(always)]
+                || places.iter().for_each(|&place| add(gradient, &dy.data[place as usize * width..][..width])),
+            );
         });
         vec![Some(Array::new(gradient, self.table))]
     }

@@ -47,17 +47,20 @@ impl Op for Norm {
         let mut statistics = vec![0.0; y.len() / width * 2];
         let tasks = y.par_chunks_mut(width * ROWS).zip(statistics.par_chunks_mut(2 * ROWS)).zip(x.data.par_chunks(width * ROWS));
         tasks.for_each(|((y, statistics), x)| {
-            vectorized(|| {
-                let rows = y.chunks_exact_mut(width).zip(statistics.as_chunks_mut::<2>().0).zip(x.chunks_exact(width));
-                for ((y, statistics), x) in rows {
-                    *statistics = self.statistics(x);
-                    let [scale, mean] = *statistics;
-                    y.iter_mut().zip(x.iter().zip(gamma)).for_each(|(y, (x, gamma))| *y = (x - mean) * scale * gamma);
-                    if let Some(beta) = beta {
-                        add(y, beta);
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = y.chunks_exact_mut(width).zip(statistics.as_chunks_mut::<2>().0).zip(x.chunks_exact(width));
+                    for ((y, statistics), x) in rows {
+                        *statistics = self.statistics(x);
+                        let [scale, mean] = *statistics;
+                        y.iter_mut().zip(x.iter().zip(gamma)).for_each(|(y, (x, gamma))| *y = (x - mean) * scale * gamma);
+                        if let Some(beta) = beta {
+                            add(y, beta);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         (vec![Array::new(y, x.shape.to_vec())], vec![statistics])
     }
@@ -73,18 +76,21 @@ impl Op for Norm {
             let mut sums = vec![0.0; 2 * width];
             let (d_gamma, d_beta) = sums.split_at_mut(width);
             let mut normal = vec![0.0; width];
-            vectorized(|| {
-                let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width).zip(dy.chunks_exact(width))).zip(statistics.as_chunks::<2>().0);
-                for ((dx, (x, dy)), &[scale, mean]) in rows {
-                    normal.iter_mut().zip(x).for_each(|(n, x)| *n = (x - mean) * scale);
-                    dx.iter_mut().zip(dy.iter().zip(gamma)).for_each(|(g, (dy, gamma))| *g = dy * gamma);
-                    let shift = if self.centred { sum(dx, dx, |g, _| g) / width as f32 } else { 0.0 };
-                    let slope = sum(dx, &normal, |g, n| g * n) / width as f32;
-                    dx.iter_mut().zip(&normal).for_each(|(g, n)| *g = (*g - shift - n * slope) * scale);
-                    d_gamma.iter_mut().zip(dy.iter().zip(&normal)).for_each(|(d, (dy, n))| *d += dy * n);
-                    add(d_beta, dy);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width).zip(dy.chunks_exact(width))).zip(statistics.as_chunks::<2>().0);
+                    for ((dx, (x, dy)), &[scale, mean]) in rows {
+                        normal.iter_mut().zip(x).for_each(|(n, x)| *n = (x - mean) * scale);
+                        dx.iter_mut().zip(dy.iter().zip(gamma)).for_each(|(g, (dy, gamma))| *g = dy * gamma);
+                        let shift = if self.centred { sum(dx, dx, |g, _| g) / width as f32 } else { 0.0 };
+                        let slope = sum(dx, &normal, |g, n| g * n) / width as f32;
+                        dx.iter_mut().zip(&normal).for_each(|(g, n)| *g = (*g - shift - n * slope) * scale);
+                        d_gamma.iter_mut().zip(dy.iter().zip(&normal)).for_each(|(d, (dy, n))| *d += dy * n);
+                        add(d_beta, dy);
+                    }
+                },
+            );
             sums
         };
         let partials: Vec<Vec<f32>> = dx.par_chunks_mut(width * ROWS).zip(inputs).map(task).collect();

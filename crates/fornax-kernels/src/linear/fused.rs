@@ -65,7 +65,10 @@ impl Block<'_> {
         let Self { before, y, .. } = self;
         let sum = if before.is_empty() { &mut *y } else { &mut *before };
         if let Some(bias) = bias {
-            vectorized(|| sum.chunks_exact_mut(bias.len()).for_each(|row| add(row, bias)));
+            vectorized(
+                #[inline(always)]
+                || sum.chunks_exact_mut(bias.len()).for_each(|row| add(row, bias)),
+            );
         }
         if !before.is_empty() {
             y.copy_from_slice(before);
@@ -89,7 +92,10 @@ fn blocks<'a>(x: &'a [f32], before: &'a mut [f32], y: &'a mut [f32], [k, n]: [us
 fn column_sums(x: &[f32], width: usize) -> Vec<f32> {
     let partial = |rows: &[f32]| {
         let mut sum = vec![0.0; width];
-        vectorized(|| rows.chunks_exact(width).for_each(|row| add(&mut sum, row)));
+        vectorized(
+            #[inline(always)]
+            || rows.chunks_exact(width).for_each(|row| add(&mut sum, row)),
+        );
         sum
     };
     let partials: Vec<Vec<f32>> = x.par_chunks(width * PARTIAL).map(partial).collect();
