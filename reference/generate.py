@@ -6,8 +6,11 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import layers
 import optimizers
+import transformers
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
     architectures.write()
+    transformers.write()
+    architectures.write_transformers()
