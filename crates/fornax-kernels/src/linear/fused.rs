@@ -7,10 +7,8 @@ use crate::simd::{add, vectorized};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Rows a task, so many that packing `W` again for each of them is a hundredth of the product.
-const ROWS: usize = 128;
-/// Rows a task of what follows the product, where there are few.
-const FEW: usize = 16;
+/// Rows a task of what follows the product.
+const ROWS: usize = 32;
 /// Rows a partial sum of the bias's gradient.
 const PARTIAL: usize = 64;
 
@@ -51,41 +49,33 @@ impl Linear {
     }
 }
 
-/// The parts of a product that a task works on: rows of `before = x W + b` and of `y = a(before)`. Where nobody needs `before`, it is empty
-/// and the sum is made in `y`.
+/// Rows of `before = x W + b` and of `y = a(before)`. Where nobody needs `before`, it is empty and the sum is made in `y`.
 struct Block<'a> {
-    x: &'a [f32],
     before: &'a mut [f32],
     y: &'a mut [f32],
 }
 
 impl Block<'_> {
-    /// `b` and the activation, while the product is in the cache.
-    fn finish(self, bias: Option<&[f32]>, activation: Activation) {
-        let Self { before, y, .. } = self;
-        let sum = if before.is_empty() { &mut *y } else { &mut *before };
+    /// Where the product goes.
+    fn sum(&mut self) -> &mut [f32] {
+        if self.before.is_empty() { self.y } else { self.before }
+    }
+
+    /// `b` and the activation, behind the product.
+    fn finish(mut self, bias: Option<&[f32]>, activation: Activation) {
         if let Some(bias) = bias {
+            let sum = self.sum();
             vectorized(
                 #[inline(always)]
                 || sum.chunks_exact_mut(bias.len()).for_each(|row| add(row, bias)),
             );
         }
+        let Self { before, y } = self;
         if !before.is_empty() {
             y.copy_from_slice(before);
         }
         activation.run(y);
     }
-
-    fn sum(&mut self) -> &mut [f32] {
-        if self.before.is_empty() { self.y } else { self.before }
-    }
-}
-
-/// `rows` rows at a time.
-fn blocks<'a>(x: &'a [f32], before: &'a mut [f32], y: &'a mut [f32], [k, n]: [usize; 2], rows: usize) -> Vec<Block<'a>> {
-    let mut befores = before.chunks_mut(n * rows);
-    let parts = x.chunks(k * rows).zip(y.chunks_mut(n * rows));
-    parts.map(|(x, y)| Block { x, before: befores.next().unwrap_or_default(), y }).collect()
 }
 
 /// The sum of the rows, in a fixed order.
@@ -115,20 +105,12 @@ impl Op for Linear {
         let bias = inputs.get(2).map(|bias| bias.data);
         let mut y = vec![0.0; rows * n];
         let mut before = vec![0.0; if train && !activation.from_result() { y.len() } else { 0 }];
-        if y.is_empty() || k == 0 {
-            Block { x: &[], before: &mut before, y: &mut y }.finish(bias, activation);
-            return (vec![Array::new(y, shape)], vec![before]);
-        }
-        if rows < 2 * ROWS {
-            let mut all = Block { x: x.data, before: &mut before, y: &mut y };
+        if !y.is_empty() {
+            let mut all = Block { before: &mut before, y: &mut y };
             gemm(all.sum(), n, Matrix::new(x.data, rows, k), w, false, Threads::Pool);
-            blocks(x.data, &mut before, &mut y, [k, n], FEW).into_par_iter().for_each(|block| block.finish(bias, activation));
-        } else {
-            blocks(x.data, &mut before, &mut y, [k, n], ROWS).into_par_iter().for_each(|mut block| {
-                let x = Matrix::new(block.x, block.x.len() / k, k);
-                gemm(block.sum(), n, x, w, false, Threads::One);
-                block.finish(bias, activation);
-            });
+            let mut befores = before.chunks_mut(n * ROWS);
+            let blocks: Vec<Block> = y.chunks_mut(n * ROWS).map(|y| Block { before: befores.next().unwrap_or_default(), y }).collect();
+            blocks.into_par_iter().for_each(|block| block.finish(bias, activation));
         }
         (vec![Array::new(y, shape)], vec![before])
     }
