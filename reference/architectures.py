@@ -35,6 +35,55 @@ def mlp(p, x):
     return x @ p["head.weight"] + p["head.bias"]
 
 
+def block(p, x, name, heads, causal):
+    """Pre-norm, exact GELU."""
+    b, t, d = x.shape
+    dense = lambda part, x: x @ p[f"{name}.{part}.weight"] + p[f"{name}.{part}.bias"]
+    norm = lambda part, x: F.layer_norm(x, [d], p[f"{name}.{part}.weight"], p[f"{name}.{part}.bias"])
+    q, k, v = (z.view(b, t, heads, -1).transpose(1, 2) for z in dense("attention.qkv", norm("norm1", x)).split(d, 2))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    x = x + dense("attention.proj", y.transpose(1, 2).reshape(b, t, d))
+    return x + dense("down", F.gelu(dense("up", norm("norm2", x))))
+
+
+def block_shapes(name, d):
+    linear = lambda part, i, o: {f"{name}.{part}.weight": [i, o], f"{name}.{part}.bias": [o]}
+    norm = lambda part: {f"{name}.{part}.weight": [d], f"{name}.{part}.bias": [d]}
+    return {**norm("norm1"), **linear("attention.qkv", d, 3 * d), **linear("attention.proj", d, d), **norm("norm2"), **linear("up", d, 4 * d),
+            **linear("down", 4 * d, d)}
+
+
+def gpt(p, ids):
+    x = p["token.weight"][ids] + p["position.weight"][: ids.shape[1]]
+    for i in range(2):
+        x = block(p, x, f"blocks.{i}", 3, True)
+    x = F.layer_norm(x, [12], p["norm.weight"], p["norm.bias"])
+    return (x @ (p["head.weight"] if "head.weight" in p else p["token.weight"].T)).flatten(0, 1)
+
+
+def vit(p, images):
+    x = F.conv2d(images, p["patch.conv.weight"], p["patch.conv.bias"], stride=7).flatten(2).transpose(1, 2)
+    if "class_token" in p:
+        x = torch.cat([p["class_token"].expand(len(x), 1, 12), x], 1)
+    x = x + p["position"]
+    for i in range(2):
+        x = block(p, x, f"blocks.{i}", 3, False)
+    x = F.layer_norm(x, [12], p["norm.weight"], p["norm.bias"])
+    return (x[:, 0] if "class_token" in p else x.mean(1)) @ p["head.weight"] + p["head.bias"]
+
+
+BLOCKS = {**block_shapes("blocks.0", 12), **block_shapes("blocks.1", 12), "norm.weight": [12], "norm.bias": [12]}
+GPT = {"token.weight": [11, 12], "position.weight": [9, 12], **BLOCKS}
+VIT = {"patch.conv.weight": [12, 1, 7, 7], "patch.conv.bias": [12]}
+VIT_HEAD = {**BLOCKS, "head.weight": [12, 10], "head.bias": [10]}
+
+TRANSFORMERS = {
+    "gpt": (gpt, {**GPT, "head.weight": [12, 11]}),
+    "gpt, tied": (gpt, GPT),
+    "vit": (vit, {**VIT, "position": [1, 16, 12], **VIT_HEAD}),
+    "vit, class token": (vit, {**VIT, "class_token": [1, 1, 12], "position": [1, 17, 12], **VIT_HEAD}),
+}
+
 ARCHITECTURES = {
     "convnet": (convnet, {
         "features.0.conv.weight": [32, 1, 3, 3], "features.0.conv.bias": [32], "features.1.conv.weight": [64, 32, 3, 3], "features.1.conv.bias": [64],
@@ -59,15 +108,19 @@ def digest(gradient):
 
 def case(name, forward, shapes):
     parameters = {key: wave(k, *shape).requires_grad_() for k, (key, shape) in enumerate(shapes.items())}
-    images = tensor(2, 1, 28, 28).abs()
-    classes = [3, 8]
-    logits = forward(parameters, images)
+    inputs = dict(images=tensor(2, 1, 28, 28).abs()) if not name.startswith("gpt") else dict(tokens=[(7 * i + i * i) % 11 for i in range(14)])
+    classes = [3, 8] if "images" in inputs else [(3 * i) % 11 for i in range(14)]
+    logits = forward(parameters, inputs.get("images") if "images" in inputs else torch.tensor(inputs["tokens"]).view(2, 7))
     loss = F.cross_entropy(logits, torch.tensor(classes))
     loss.backward()
     weights = [dict(name=key, shape=shapes[key], **digest(p.grad)) for key, p in parameters.items()]
-    return dict(name=name, parameters=sum(math.prod(shape) for shape in shapes.values()), images=images, classes=classes, logits=logits,
+    return dict(name=name, parameters=sum(math.prod(shape) for shape in shapes.values()), **inputs, classes=classes, logits=logits,
                 loss=loss.item(), weights=weights)
 
 
 def write():
     write_fixture("fornax-architectures", "architectures", [case(name, *entry) for name, entry in ARCHITECTURES.items()])
+
+
+def write_transformers():
+    write_fixture("fornax-architectures", "transformers", [case(name, *entry) for name, entry in TRANSFORMERS.items()])

@@ -7,9 +7,12 @@ import architectures
 import layers
 import optimizers
 import recurrent
+import transformers
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
     architectures.write()
     recurrent.write()
+    transformers.write()
+    architectures.write_transformers()

@@ -15,12 +15,18 @@
 pub use burn;
 
 mod convnet;
+mod gpt;
 mod lenet;
 mod mlp;
+mod resnet;
+mod vit;
 
 pub use convnet::{ConvNet, ConvNetConfig, Stage};
+pub use gpt::{Gpt, GptConfig};
 pub use lenet::{LeNet5, LeNet5Config};
 pub use mlp::{Mlp, MlpConfig};
+pub use resnet::{BasicBlock, ResNet, ResNetConfig, Stem};
+pub use vit::{Vit, VitConfig};
 
 use burn::{module::Module, tensor::Tensor};
 use fornax_layers::{NoTap, Site, Tap};

@@ -32,28 +32,26 @@ impl Tap for Zero {
     }
 }
 
-fn images(device: &Device) -> Tensor<4> {
-    uniform([2, 1, 28, 28], 4, device, DType::F32)
+fn images(seed: u64, device: &Device) -> Tensor<4> {
+    uniform([2, 1, 28, 28], seed, device, DType::F32)
 }
 
-/// A tap that looks only changes nothing; one that blanks `site` makes the logits of all images equal.
+/// A tap that looks only changes nothing; one that blanks `site` gives any images the same logits.
 fn check<M: ImageClassifier>(build: impl Fn(&Device) -> M, site: Site, scopes: &[(&'static str, usize)], sites: &[(Site, &[usize])]) {
     for device in devices() {
         let model = build(&device);
-        let plain = model.forward(images(&device));
+        let plain = model.forward(images(4, &device));
         let mut record = Record::default();
-        assert!(bits(&model.forward_with(images(&device), &mut record)) == bits(&plain), "a tap that only looks changes the logits");
-        assert!(bits(&model.forward_with(images(&device), &mut NoTap)) == bits(&plain));
+        assert!(bits(&model.forward_with(images(4, &device), &mut record)) == bits(&plain), "a tap that only looks changes the logits");
+        assert!(bits(&model.forward_with(images(4, &device), &mut NoTap)) == bits(&plain));
         assert_eq!(record.scopes, scopes);
         let seen: Vec<(Site, &[usize])> = record.sites.iter().map(|(site, dims)| (*site, dims.as_slice())).collect();
         assert_eq!(seen, sites);
 
-        let blank = model.forward_with(images(&device), &mut Zero(site));
-        let rows = |x: &Tensor<2>| [0, 1].map(|row| bits(&x.clone().slice([row..row + 1])));
-        let [first, second] = rows(&plain);
-        assert!(first != second, "the images differ");
-        let [first, second] = rows(&blank);
-        assert!(first == second, "the logits still depend on the image");
+        // Other images in the same rows: LibTorch's product rounds the rows of a batch differently.
+        assert!(bits(&plain) != bits(&model.forward(images(5, &device))), "the images differ");
+        let blank = |seed| bits(&model.forward_with(images(seed, &device), &mut Zero(site)));
+        assert!(blank(4) == blank(5), "the logits still depend on the image");
         assert!(M::SPATIAL.is_none_or(|site| sites.iter().any(|(seen, dims)| *seen == site && dims.len() == 4)), "SPATIAL is never shown");
     }
 }

@@ -181,6 +181,12 @@ pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
 }
 
+/// Runs `f` on a thread of the pool that every CPU backend works with, so that an operation need not wake one and wait for it: for a step of
+/// many small operations. Randomness ([`crate::random::set_step_key`]) is set within `f`.
+pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

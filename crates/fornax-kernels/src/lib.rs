@@ -16,11 +16,17 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
+pub mod activation;
+pub mod attention;
 pub mod batch_norm;
 pub mod conv;
+pub mod cross_entropy;
 pub mod device;
+pub mod embedding;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod gemm;
+pub mod layer_norm;
+pub mod linear;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod memory;
 mod op;

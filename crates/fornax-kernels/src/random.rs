@@ -39,6 +39,14 @@ impl Key {
         (self.bits(index) >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// Normal with mean 0 and deviation 1: element `index` of the stream, from two of [`Key::bits`].
+    ///
+    /// Source: Box and Muller, "A note on the generation of random normal deviates", 1958.
+    pub fn normal(self, index: u64) -> f64 {
+        let [u, v] = [self.uniform(2 * index), self.uniform(2 * index + 1)];
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    }
+
     /// A tensor of `value` with probability `probability`, else 0; the same on every backend.
     pub fn mask<const D: usize>(self, shape: [usize; D], probability: f64, value: f32, device: &Device) -> Tensor<D> {
         let mut data = vec![0f32; shape.iter().product()];
@@ -95,6 +103,19 @@ mod tests {
         assert_ne!(first[0], first[1]);
         set_step_key(Key::new(7).fold(4));
         assert_ne!(first[0], next_draw());
+    }
+
+    #[test]
+    fn normal_is_normal() {
+        let key = Key::new(1);
+        let n = 200_000;
+        let draws: Vec<f64> = (0..n).map(|i| key.normal(i)).collect();
+        let moment = |p: i32| draws.iter().map(|x| x.powi(p)).sum::<f64>() / n as f64;
+        // Four deviations of each mean.
+        let off = [moment(1), moment(2) - 1.0, moment(3), moment(4) - 3.0];
+        for (off, variance) in off.into_iter().zip([1.0, 2.0, 15.0, 96.0f64]) {
+            assert!(off.abs() < 4.0 * (variance / n as f64).sqrt(), "{off}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
+use fornax_kernels::linear::linear;
 
 use crate::{Activation, init};
 
@@ -46,6 +47,6 @@ pub struct DenseBlock {
 impl DenseBlock {
     /// `[..., D] -> [..., D']`
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        self.activation.forward(self.linear.forward(x))
+        linear(x, self.linear.weight.val(), self.linear.bias.as_ref().map(|b| b.val()), self.activation)
     }
 }

@@ -14,6 +14,13 @@ pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -
     from_values(data, shape, device)
 }
 
+/// `N(0, deviation²)`
+pub fn normal<const D: usize>(shape: [usize; D], deviation: f64, device: &Device) -> Param<Tensor<D>> {
+    let key = next_draw();
+    let data = (0..shape.iter().product::<usize>() as u64).map(|i| (key.normal(i) * deviation) as f32).collect();
+    from_values(data, shape, device)
+}
+
 /// Every element is `value`; draws nothing.
 pub fn constant<const D: usize>(shape: [usize; D], value: f32, device: &Device) -> Param<Tensor<D>> {
     from_values(vec![value; shape.iter().product()], shape, device)

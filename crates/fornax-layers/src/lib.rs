@@ -1,6 +1,6 @@
 //! Layers, losses and the [`Tap`] seam for Burn.
 //!
-//! Shapes: `B` batch, `C` channels, `H`, `W` height and width, `D` features, `K` classes.
+//! Shapes: `B` batch, `C` channels, `H`, `W` height and width, `D` features, `K` classes, `T` time, `V` vocabulary.
 //!
 //! What is here differs from Burn's own for a reason: [`BatchNorm`] updates its statistics as PyTorch does and survives
 //! `clone()`, [`Dropout`] draws from a key so that a resumed run continues exactly, and every block draws its first weights from
@@ -20,29 +20,36 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
-mod activation;
+mod attention;
 mod batch_norm;
 mod conv_block;
 mod dense_block;
 mod dropout;
+mod embedding;
 pub mod init;
+mod linear;
 pub mod loss;
+mod norm;
 mod recurrent;
 mod tap;
+mod transformer;
 
-pub use activation::Activation;
+pub use attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig, Running};
 pub use conv_block::{ConvBlock, ConvBlockConfig, max_pool};
 pub use dense_block::{DenseBlock, DenseBlockConfig};
 pub use dropout::{Dropout, DropoutConfig};
+pub use embedding::{Embedding, EmbeddingConfig};
+pub use fornax_kernels::activation::Activation;
+pub use linear::{Linear, LinearConfig};
+pub use norm::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 pub use recurrent::{Cell, Direction, Recurrent, RecurrentConfig, RecurrentState};
 pub use tap::{NoTap, Site, Tap};
+pub use transformer::{TransformerBlock, TransformerBlockConfig};
 
 /// Burn's layers that need no second version.
 pub mod burn_layers {
     pub use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
     pub use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig, AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
-    pub use burn::nn::{
-        Embedding, EmbeddingConfig, GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig,
-    };
+    pub use burn::nn::{GroupNorm, GroupNormConfig};
 }

@@ -1,6 +1,6 @@
 //! Losses: scalars `[1]`, the mean over the batch.
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+use burn::tensor::{Int, Tensor};
 
 /// Cross-entropy of logits against classes, with label smoothing `s`.
 ///
@@ -9,21 +9,16 @@ use burn::tensor::{Int, Tensor, activation::log_softmax};
 /// Source of smoothing: Szegedy et al., "Rethinking the inception architecture", 2016.
 ///
 /// `[B, K], [B] -> [1]`
+///
+/// # Panics
+/// If a target is no class.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
-    let per_example = cross_entropy_per_example(logits, targets, smoothing);
-    per_example.mean()
+    fornax_kernels::cross_entropy::cross_entropy(logits, targets, smoothing, None)
 }
 
 /// [`cross_entropy`] before the mean: `[B, K], [B] -> [B]`
 pub fn cross_entropy_per_example(logits: Tensor<2>, targets: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
-    let [batch, _] = logits.dims();
-    let log_p = log_softmax(logits, 1);
-    let right: Tensor<1> = log_p.clone().gather(1, targets.reshape([batch, 1])).reshape([batch]);
-    if smoothing == 0.0 {
-        return -right;
-    }
-    let all: Tensor<1> = log_p.mean_dim(1).reshape([batch]);
-    -(right * (1.0 - smoothing) + all * smoothing)
+    fornax_kernels::cross_entropy::composed_per_example(logits, targets, smoothing)
 }
 
 /// Mean squared error over all elements: `[...], [...] -> [1]`

@@ -151,7 +151,9 @@ fn dense_blocks_with_every_activation() {
         check_gradient(case, case, "bias", &bias.val(), &grads, precision);
     }
     let cases = reference("tests/reference/layers.json").cases("dense_block");
-    assert!(Activation::ALL.iter().all(|a| cases.iter().any(|case| activation(case) == *a)), "an activation without a fixture");
+    // `tests/transformers.rs` has GELU's approximation.
+    let own = |a: &&Activation| **a != Activation::GeluTanh;
+    assert!(Activation::ALL.iter().filter(own).all(|a| cases.iter().any(|case| activation(case) == *a)), "an activation without a fixture");
     each("dense_block", |case, device, dtype| match case.data("x").shape().to_vec().len() {
         2 => check::<2>(case, device, dtype),
         3 => check::<3>(case, device, dtype),

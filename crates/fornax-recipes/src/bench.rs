@@ -6,6 +6,8 @@ mod convnet;
 mod driver;
 mod init;
 mod lstm;
+mod resnet;
+mod transformers;
 
 use crate::{
     cli::BenchArgs,
@@ -18,6 +20,7 @@ use crate::{
 use anyhow::Result;
 use burn::tensor::Device;
 use driver::Report;
+use fornax_kernels::device::in_pool;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::system::memory_mb;
 use serde_json::json;
@@ -29,7 +32,20 @@ struct Workload {
     run: fn(&Settings) -> Result<Report>,
 }
 
-const WORKLOADS: &[Workload] = &[convnet::TRAIN, lstm::TRAIN, lstm::LONG_TRAIN, lstm::BIDIRECTIONAL_TRAIN, convnet::INFER, lstm::INFER];
+const WORKLOADS: &[Workload] = &[
+    convnet::TRAIN,
+    lstm::TRAIN,
+    lstm::LONG_TRAIN,
+    lstm::BIDIRECTIONAL_TRAIN,
+    transformers::SMALL,
+    transformers::WIDE,
+    transformers::VIT,
+    resnet::TRAIN,
+    convnet::INFER,
+    lstm::INFER,
+    transformers::INFER,
+    resnet::INFER,
+];
 
 /// What the command line says.
 struct Settings {
@@ -54,12 +70,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<u8> {
     let device = device(&backend, args.compute.device.as_deref())?;
     let threads = args.compute.threads.unwrap_or_else(cores);
     fornax_kernels::device::set_threads(threads);
-    set_step_key(Key::new(0));
     let settings = Settings { device, iters: args.iters, init: args.init.clone() };
-    let report = match workload {
-        Some(workload) => (workload.run)(&settings)?,
-        None => convnet::recipe(&settings, recipes::find(&args.workload)?)?,
-    };
+    let report = in_pool(|| {
+        set_step_key(Key::new(0));
+        match workload {
+            Some(workload) => (workload.run)(&settings),
+            None => convnet::recipe(&settings, recipes::find(&args.workload)?),
+        }
+    })?;
     print(args, &backend, threads, &report);
     Ok(0)
 }

@@ -109,10 +109,10 @@ where
 {
     let mut run = Run::start(fit)?;
     let result = run.train(callbacks);
-    for callback in callbacks.iter_mut() {
-        callback.on_end()?;
-    }
+    // Every callback ends, and what stopped the training is told before what its end met.
+    let ends = callbacks.iter_mut().map(|callback| callback.on_end()).fold(Ok(()), Result::and);
     let ended = result?;
+    ends?;
     Ok(run.outcome(ended))
 }
 

@@ -1,0 +1,103 @@
+//! Scaled dot-product attention.
+//!
+//! In f32 in memory it is tiled: no matrix of scores is ever stored, and the gradient makes the scores again, so that memory is linear in
+//! the length. Everywhere else it is composed of Burn's operations.
+//!
+//! Shapes: `B` batch, `H` heads of queries, `G` heads of keys and values, `T` queries, `S` keys, `D` width of a head.
+
+use burn::tensor::{Tensor, activation::softmax};
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod fused;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod tile;
+
+/// What a query sees. A query that sees nothing gives 0.
+#[derive(Debug, Clone, Default)]
+pub struct Mask {
+    /// Query `t` sees keys `0..=t` only.
+    pub causal: bool,
+    /// Added to the scores, with dimensions of 1 repeated: `[B or 1, H or 1, T or 1, S or 1]`. −∞ hides. Carries no gradient.
+    pub bias: Option<Tensor<4>>,
+}
+
+impl Mask {
+    /// Hides the future.
+    pub fn causal() -> Self {
+        Self { causal: true, bias: None }
+    }
+}
+
+/// `softmax(q kᵀ / √D + mask) v` of every head, query head `h` with key head `h G / H`: `[B, H, T, D], [B, G, S, D], [B, G, S, D] -> [B, H, T, D]`
+///
+/// The bits of the result and of its gradients do not depend on the number of threads.
+///
+/// Source: Vaswani et al., "Attention is all you need", 2017; tiles as in Dao et al., "FlashAttention", 2022; grouped queries: Ainslie et al.,
+/// "GQA", 2023.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
+    let ([b, h, t, d], [_, g, s, _]) = (q.dims(), k.dims());
+    assert!(
+        k.dims() == [b, g, s, d] && v.dims() == k.dims() && g > 0 && h % g == 0,
+        "attention of {:?} to {:?} and {:?}",
+        q.dims(),
+        k.dims(),
+        v.dims()
+    );
+    check(mask, [b, h, t, s]);
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if fused::takes([&q, &k, &v], mask) {
+        return fused::attention(q, k, v, mask);
+    }
+    composed(q, k, v, mask)
+}
+
+/// [`attention`] of a sequence to itself, from the one projection that gives queries, keys and values, in this order:
+/// `[B, T, (H + 2 G) D] -> [B, T, H D]`
+///
+/// # Panics
+/// If the width is not that of `H + 2 G` heads, or `G` does not divide `H`.
+pub fn self_attention(qkv: Tensor<3>, [heads, groups]: [usize; 2], mask: &Mask) -> Tensor<3> {
+    let [b, t, width] = qkv.dims();
+    let all = heads + 2 * groups;
+    assert!(groups > 0 && heads % groups == 0 && width % all == 0, "a projection {width} wide for {heads} heads and {groups} of keys and values");
+    check(mask, [b, heads, t, t]);
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if fused::takes([&qkv], mask) {
+        return fused::self_attention(qkv, [heads, groups], mask);
+    }
+    composed_self_attention(qkv, [heads, groups], mask)
+}
+
+fn check(mask: &Mask, full: [usize; 4]) {
+    let fits = |bias: &Tensor<4>| bias.dims().iter().zip(full).all(|(&n, full)| n == full || n == 1);
+    assert!(mask.bias.as_ref().is_none_or(fits), "an attention bias of shape {:?} for {full:?}", mask.bias.as_ref().map(|b| b.dims()));
+}
+
+/// [`attention`] of Burn's operations: what the tiled one is compared with.
+pub fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
+    let ([b, h, t, d], [_, g, s, _]) = (q.dims(), k.dims());
+    let repeat = |x: Tensor<4>| x.reshape([b, g, 1, s, d]).repeat_dim(2, h / g).reshape([b, h, s, d]);
+    let mut scores = q.matmul(repeat(k).transpose()) * (d as f64).powf(-0.5);
+    if let Some(bias) = &mask.bias {
+        scores = scores + bias.clone().detach();
+    }
+    if mask.causal {
+        let future = Tensor::<2, burn::tensor::Bool>::tril_mask([t, s], 0, &scores.device());
+        scores = scores.mask_fill(future.unsqueeze::<4>().expand([b, h, t, s]), f32::NEG_INFINITY);
+    }
+    let blind = scores.clone().detach().max_dim(3).equal_elem(f32::NEG_INFINITY).expand([b, h, t, s]);
+    let weights = softmax(scores.mask_fill(blind.clone(), 0.0), 3).mask_fill(blind, 0.0);
+    weights.matmul(repeat(v))
+}
+
+/// [`self_attention`] of Burn's operations: what the tiled one is compared with.
+pub fn composed_self_attention(qkv: Tensor<3>, [heads, groups]: [usize; 2], mask: &Mask) -> Tensor<3> {
+    let [b, t, width] = qkv.dims();
+    let d = width / (heads + 2 * groups);
+    let part = |first: usize, count: usize| qkv.clone().narrow(2, first * d, count * d).reshape([b, t, count, d]).swap_dims(1, 2);
+    let y = composed(part(0, heads), part(heads, groups), part(heads + groups, groups), mask);
+    y.swap_dims(1, 2).reshape([b, t, heads * d])
+}
