@@ -206,3 +206,19 @@ fn only_the_state_is_used_and_inputs_need_no_gradient() {
         assert_near(&case, &of_state(recurrent, DType::F32), &of_state(composed, DType::F64));
     }
 }
+
+/// Without gradient a few sequences take another path: the same bits, on any number of threads.
+#[test]
+fn a_few_sequences_without_gradient_give_the_bits_of_training() {
+    for (cell, batch, reverse) in CELLS.into_iter().flat_map(|cell| [(cell, 1, false), (cell, 3, true), (cell, 6, false), (cell, 7, false)]) {
+        let case = Case { cell, batch, time: 6, inputs: 5, hidden: 133, projection: None, lengths: None, reverse };
+        let run = |device: &Device| case.run(recurrent, &case.inputs(None, device, DType::F32)).1;
+        let want = run(&flex());
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            for _ in 0..5 {
+                assert!(pool.install(|| run(&Device::flex())) == want, "{case:?} on {threads} threads");
+            }
+        }
+    }
+}
