@@ -40,12 +40,13 @@ impl Case {
             }
             TensorData::new(x, shape.to_vec()).convert_dtype(dtype)
         };
-        let matrix =
-            |index: usize, r: usize, c: usize, scale: f64| Tensor::<2>::from_data(data(index, &[r, c], scale), (device, dtype)).require_grad();
-        let vector = |index: usize| Tensor::<1>::from_data(data(index, &[rows], 0.5), (device, dtype)).require_grad();
+        let matrix = |index: usize, r: usize, c: usize, scale: f64| {
+            Tensor::<2>::from_data(data(index, &[r, c], scale), (device, dtype)).set_require_grad(device.is_autodiff())
+        };
+        let vector = |index: usize| Tensor::<1>::from_data(data(index, &[rows], 0.5), (device, dtype)).set_require_grad(device.is_autodiff());
         let scale = |n: usize| 2.0 / (n as f64).sqrt();
         Inputs {
-            x: Tensor::from_data(data(0, &[self.batch, self.time, self.inputs], 1.0), (device, dtype)).require_grad(),
+            x: Tensor::from_data(data(0, &[self.batch, self.time, self.inputs], 1.0), (device, dtype)).set_require_grad(device.is_autodiff()),
             w_ih: matrix(1, rows, self.inputs, scale(self.inputs)),
             w_hh: matrix(2, rows, self.outputs(), scale(self.outputs())),
             bias: [vector(3), vector(4)],
