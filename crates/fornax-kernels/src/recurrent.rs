@@ -18,6 +18,7 @@ mod fused;
 mod lanes;
 mod layer;
 mod tile;
+mod together;
 
 pub use composed::composed;
 

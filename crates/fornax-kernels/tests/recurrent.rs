@@ -40,12 +40,13 @@ impl Case {
             }
             TensorData::new(x, shape.to_vec()).convert_dtype(dtype)
         };
-        let matrix =
-            |index: usize, r: usize, c: usize, scale: f64| Tensor::<2>::from_data(data(index, &[r, c], scale), (device, dtype)).require_grad();
-        let vector = |index: usize| Tensor::<1>::from_data(data(index, &[rows], 0.5), (device, dtype)).require_grad();
+        let matrix = |index: usize, r: usize, c: usize, scale: f64| {
+            Tensor::<2>::from_data(data(index, &[r, c], scale), (device, dtype)).set_require_grad(device.is_autodiff())
+        };
+        let vector = |index: usize| Tensor::<1>::from_data(data(index, &[rows], 0.5), (device, dtype)).set_require_grad(device.is_autodiff());
         let scale = |n: usize| 2.0 / (n as f64).sqrt();
         Inputs {
-            x: Tensor::from_data(data(0, &[self.batch, self.time, self.inputs], 1.0), (device, dtype)).require_grad(),
+            x: Tensor::from_data(data(0, &[self.batch, self.time, self.inputs], 1.0), (device, dtype)).set_require_grad(device.is_autodiff()),
             w_ih: matrix(1, rows, self.inputs, scale(self.inputs)),
             w_hh: matrix(2, rows, self.outputs(), scale(self.outputs())),
             bias: [vector(3), vector(4)],
@@ -204,5 +205,21 @@ fn only_the_state_is_used_and_inputs_need_no_gradient() {
             vec![w_hh.grad(&last.h.sum().backward()).expect("a gradient").into_data()]
         };
         assert_near(&case, &of_state(recurrent, DType::F32), &of_state(composed, DType::F64));
+    }
+}
+
+/// Without gradient a few sequences take another path: the same bits, on any number of threads.
+#[test]
+fn a_few_sequences_without_gradient_give_the_bits_of_training() {
+    for (cell, batch, reverse) in CELLS.into_iter().flat_map(|cell| [(cell, 1, false), (cell, 3, true), (cell, 6, false), (cell, 7, false)]) {
+        let case = Case { cell, batch, time: 6, inputs: 5, hidden: 133, projection: None, lengths: None, reverse };
+        let run = |device: &Device| case.run(recurrent, &case.inputs(None, device, DType::F32)).1;
+        let want = run(&flex());
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            for _ in 0..5 {
+                assert!(pool.install(|| run(&Device::flex())) == want, "{case:?} on {threads} threads");
+            }
+        }
     }
 }

@@ -4,9 +4,13 @@ use super::cell::{Cell, SLOTS};
 use super::lanes::{cut, get, put, sum};
 use super::layer::{Sequences, Sizes, WIDE, Weights, even_chunks, pack_gates, pack_plain};
 use super::tile::{LANES, Lane, Packed, ROWS, product};
+use super::together;
 use crate::gemm::{Matrix, Threads, gemm};
 use crate::simd::{Work, prefetch, run_vectorized};
 use rayon::prelude::*;
+
+/// Panels of hidden units that are not worth a meeting of threads after every step.
+const FEW: usize = 4;
 
 /// Results, and what the gradient needs of them.
 #[derive(Debug, Default)]
@@ -68,6 +72,11 @@ pub(super) fn forward<C: Cell<V>, const V: usize>(
         gates: pack_gates::<V>(weights.w_hh, hidden, outputs),
         projection: weights.w_hr.map(|w| pack_plain(w, outputs, hidden, hidden, 1)),
     };
+    let equal = lengths.iter().all(|length| *length == lengths[0]);
+    if !train && equal && (1..=ROWS).contains(&lengths.len()) && pass.projection.is_none() && hidden >= FEW * LANES {
+        together::forward(&pass, lengths.len(), lengths[0], &mut out);
+        return out;
+    }
     let ones = vec![1; lengths.len()];
     let mut pieces = cut(&mut out.slots, lengths, width)
         .into_iter()
@@ -95,12 +104,12 @@ pub(super) fn bias<C: Cell<V>, const V: usize>(weights: Weights, hidden: usize) 
     bias
 }
 
-struct Pass<'a, C, const V: usize> {
-    cell: C,
-    hidden: usize,
-    sequences: &'a Sequences,
-    bias: Vec<f32>,
-    gates: Packed<V>,
+pub(super) struct Pass<'a, C, const V: usize> {
+    pub(super) cell: C,
+    pub(super) hidden: usize,
+    pub(super) sequences: &'a Sequences,
+    pub(super) bias: Vec<f32>,
+    pub(super) gates: Packed<V>,
     projection: Option<Packed<WIDE>>,
 }
 

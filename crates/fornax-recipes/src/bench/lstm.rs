@@ -55,9 +55,11 @@ impl Classifier {
 
     /// `[B, T, I] -> [B, K]`
     fn forward(&self, x: Tensor<3>) -> Tensor<2> {
-        let y = self.rnn.forward(x);
+        let (y, last) = self.rnn.forward_from(x, None, None);
         let time = y.dims()[1];
-        self.head.forward(y.narrow(1, time - 1, 1).squeeze_dim(1))
+        // In one direction the last output is the last state. Backwards the last output is the first that was made.
+        let last: Tensor<2> = if self.rnn.config.bidirectional { y.narrow(1, time - 1, 1).squeeze_dim(1) } else { last.h.squeeze_dim(0) };
+        self.head.forward(last)
     }
 }
 
