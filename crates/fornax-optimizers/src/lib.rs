@@ -25,18 +25,18 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
-mod adam;
+mod config;
 mod ema;
 mod gradients;
 mod per_tensor;
 mod rule;
+pub mod rules;
 pub mod schedule;
-mod sgd;
 
-pub use adam::{Adam, AdamW};
+pub use config::{Options, Range, RuleConfig, RuleEntry, RuleError};
 pub use ema::Ema;
 pub use gradients::Gradients;
 pub use per_tensor::{Group, Optimizer, PerTensor, StateError};
-pub use rule::{Hyper, RULES, Rule, RuleConfig, RuleEntry, State};
+pub use rule::{Hyper, Numbers, Rule, State};
+pub use rules::{Adam, AdamW, RULES, Sgd};
 pub use schedule::Schedule;
-pub use sgd::Sgd;
