@@ -117,6 +117,8 @@ pub enum Range {
     Share,
     /// `[0, 1]`
     UpToOne,
+    /// `(0, 1)`
+    Inside,
     /// 1 or above.
     FromOne,
 }
@@ -130,6 +132,7 @@ impl Range {
                 Self::NotPositive => x <= 0.0,
                 Self::Share => (0.0..1.0).contains(&x),
                 Self::UpToOne => (0.0..=1.0).contains(&x),
+                Self::Inside => x > 0.0 && x < 1.0,
                 Self::FromOne => x >= 1.0,
             }
     }
@@ -141,6 +144,7 @@ impl Range {
             Self::NotPositive => "0 or below",
             Self::Share => "in [0, 1)",
             Self::UpToOne => "in [0, 1]",
+            Self::Inside => "in (0, 1)",
             Self::FromOne => "1 or above",
         }
     }

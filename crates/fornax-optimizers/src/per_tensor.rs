@@ -33,6 +33,12 @@ pub struct StateError {
     name: String,
 }
 
+impl StateError {
+    pub(crate) fn new(what: &'static str, name: &str) -> Self {
+        Self { what, name: name.into() }
+    }
+}
+
 /// Other numbers for some parameters. Where groups overlap, the last that matches counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
@@ -206,7 +212,7 @@ impl Optimizer for PerTensor {
     }
 
     fn load_state<M: Module>(&mut self, model: &M, tensors: &Tensors) -> Result<(), StateError> {
-        let wrong = |what, name: &str| StateError { what, name: name.into() };
+        let wrong = StateError::new;
         let sizes = fornax_weights::state(model);
         let Some(device) = model.devices().first().map(|device| device.clone().inner()) else {
             return tensors.keys().next().map_or(Ok(()), |key| Err(wrong("unknown", key)));

@@ -3,7 +3,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use fornax_optimizers::{Gradients, Optimizer, PerTensor, RULES, RuleConfig};
+use fornax_optimizers::{Gradients, Group, Lbfgs, Optimizer, PerTensor, RULES, RuleConfig};
 use fornax_testkit::{Reference, Values, assert_close, devices, reference};
 
 /// Ranks 1, 2 and 4.
@@ -54,7 +54,7 @@ impl Three {
 }
 
 fn cases() -> Vec<Reference> {
-    ["rules_pytorch"].iter().flat_map(|file| reference(&format!("tests/reference/{file}.json")).cases("trajectory")).collect()
+    ["rules_pytorch", "rules"].iter().flat_map(|file| reference(&format!("tests/reference/{file}.json")).cases("trajectory")).collect()
 }
 
 fn config(case: &Reference) -> RuleConfig {
@@ -74,44 +74,70 @@ fn distance(got: &[f64], expected: &[f64]) -> f64 {
     worst / largest
 }
 
-fn hold(what: &str, model: &Three, expected: &Reference, dtype: DType) {
+/// In f64 within the case's own tolerance: 1e-9, for fixtures hold 12 digits, unless the generator says why not.
+fn hold(what: &str, model: &Three, expected: &Reference, dtype: DType, tolerance: f64) {
     for (name, got) in ["vector", "matrix", "kernel"].into_iter().zip(model.values()) {
         let off = distance(&got, &expected.values(name));
-        let allowed = if dtype == DType::F64 { 1e-9 } else { 1e-4 };
+        let allowed = if dtype == DType::F64 { tolerance } else { 1e-4 };
         assert!(off <= allowed, "{what}, {name}, {dtype:?}: off by {off:e} of the largest; {got:?}");
+    }
+}
+
+/// Takes the case's 50 steps and compares on the way.
+fn walk(case: &Reference, mut optimizer: impl Optimizer, device: &Device, dtype: DType) {
+    let name = case.text("name");
+    let mut model = Three::start(device, dtype);
+    let mut seen = case.list("steps").into_iter().peekable();
+    for step in 0..50 {
+        let mut gradients = model.gradients(step);
+        if case.number("clip") > 0.0 {
+            let norm = gradients.norm();
+            gradients.clip(norm, case.number("clip"));
+        }
+        let factor = if case.flag("schedule") { 1.0 - step as f64 / 60.0 } else { 1.0 };
+        model = optimizer.step(case.number("lr") * factor, model, &gradients);
+        if let Some(expected) = seen.next_if(|expected| expected.count("step") == step + 1) {
+            hold(&format!("{name}, step {}", step + 1), &model, &expected, dtype, case.number("tolerance"));
+        }
+    }
+    assert!(seen.next().is_none());
+    let eval = optimizer.eval_weights(&model);
+    assert_eq!(eval.is_some(), case.has("eval"), "{name}: evaluation weights");
+    if let Some(eval) = eval {
+        hold(&format!("{name}, evaluation weights"), &eval, &case.get("eval"), dtype, case.number("tolerance"));
+    }
+}
+
+/// In both types, on every device.
+fn everywhere(walk: impl Fn(&Device, DType)) {
+    for device in devices() {
+        [DType::F64, DType::F32].into_iter().for_each(|dtype| walk(&device.clone().autodiff(), dtype));
     }
 }
 
 #[test]
 fn fifty_steps_lead_where_they_lead_elsewhere() {
-    for case in cases() {
-        for device in devices() {
-            for dtype in [DType::F64, DType::F32] {
-                let device = device.clone().autodiff();
-                let config = config(&case);
-                let mut optimizer = PerTensor::boxed(config.build().unwrap_or_else(|e| panic!("{}: {e}", case.text("name"))));
-                let mut model = Three::start(&device, dtype);
-                let mut seen = case.list("steps").into_iter().peekable();
-                for step in 0..50 {
-                    let mut gradients = model.gradients(step);
-                    if case.number("clip") > 0.0 {
-                        let norm = gradients.norm();
-                        gradients.clip(norm, case.number("clip"));
-                    }
-                    let factor = if case.flag("schedule") { 1.0 - step as f64 / 60.0 } else { 1.0 };
-                    model = optimizer.step(config.lr * factor, model, &gradients);
-                    if let Some(expected) = seen.next_if(|expected| expected.count("step") == step + 1) {
-                        hold(&format!("{}, step {}", case.text("name"), step + 1), &model, &expected, dtype);
-                    }
-                }
-                assert!(seen.next().is_none());
-                let eval = optimizer.eval_weights(&model);
-                assert_eq!(eval.is_some(), case.has("eval"), "{}: evaluation weights", case.text("name"));
-                if let Some(eval) = eval {
-                    hold(&format!("{}, evaluation weights", case.text("name")), &eval, &case.get("eval"), dtype);
-                }
-            }
-        }
+    let fails = |case: &Reference| {
+        let all = || {
+            everywhere(|device, dtype| {
+                let rule = config(case).build().unwrap_or_else(|e| panic!("{}: {e}", case.text("name")));
+                let optimizer = PerTensor::boxed(rule);
+                let vectors = case.flag("matrices_only");
+                walk(case, if vectors { optimizer.with_group(Group::VECTORS_WITHOUT_DECAY) } else { optimizer }, device, dtype);
+            });
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(all)).is_err()
+    };
+    let failed: Vec<_> = cases().iter().filter(|case| fails(case)).map(|case| case.text("name")).collect();
+    assert!(failed.is_empty(), "failed: {failed:?}; the reasons are above");
+}
+
+#[test]
+fn l_bfgs_leads_where_pytorchs_leads() {
+    for case in reference("tests/reference/rules_pytorch.json").cases("lbfgs") {
+        let history = case.get("options");
+        let history = if history.has("history_size") { history.count("history_size") } else { 100 };
+        everywhere(|device, dtype| walk(&case, Lbfgs::new(history), device, dtype));
     }
 }
 

@@ -1,4 +1,4 @@
-use super::penalized;
+use super::decayed;
 use crate::{Hyper, Range, Rule, RuleEntry, State};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// `θₜ = θₜ₋₁ − sign(gₜ) sₜ`. `s₀` is η, and a schedule has no effect after the first step.
 ///
 /// Source: Riedmiller and Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm", 1993, without the
-/// backtracking of its weights, as in PyTorch. λ, which PyTorch's has not, is an L2 penalty.
+/// backtracking of its weights, as in PyTorch. λ, which PyTorch's has not, shrinks the weights as in AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rprop {
@@ -45,7 +45,6 @@ impl Rule for Rprop {
         self.weight_decay
     }
     fn update(&self, hyper: Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
-        let grad = penalized(&hyper, &param, grad);
         // Signs before the product: that of two small gradients would underflow to 0.
         let sign = grad.clone().sign();
         let agreement = sign.clone() * state.take_or_zeros("prev", &grad).sign();
@@ -56,7 +55,7 @@ impl Rule for Rprop {
         let sign = sign.mask_fill(turned, 0.0);
         state.put("prev", sign.clone());
         state.put("step_size", step_size.clone());
-        param - sign * step_size
+        decayed(&hyper, param) - sign * step_size
     }
     fn conflict(&self) -> Option<(&'static str, &'static str)> {
         (self.step_min > self.step_max).then_some(("step_min", "must not be above step_max"))
