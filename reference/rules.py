@@ -50,7 +50,7 @@ def from_torch(p: torch.Tensor, shape: tuple) -> torch.Tensor:
     return p.t() if len(shape) == 2 else p.reshape(shape)
 
 
-def case(rule, make, setting, lr, kind="trajectory", weight_decay=None, schedule=False, clip=False, turn=False, tolerance=1e-9, **options):
+def case(rule, make, setting, lr, kind="trajectory", weight_decay=None, schedule=False, clip=False, turn=False, tolerance=1e-9, tolerance32=1e-4, **options):
     kwargs = dict(options)
     if weight_decay is not None:
         kwargs["weight_decay"] = weight_decay
@@ -76,7 +76,7 @@ def case(rule, make, setting, lr, kind="trajectory", weight_decay=None, schedule
         optimizer.step()
         if step + 1 in SEEN:
             steps.append(dict(step=step + 1, **dict(zip(SHAPES, values()))))
-    result = dict(name=f"{rule}, {setting}", kind=kind, rule=rule, lr=lr, schedule=schedule, clip=CLIP if clip else 0.0, tolerance=tolerance)
+    result = dict(name=f"{rule}, {setting}", kind=kind, rule=rule, lr=lr, schedule=schedule, clip=CLIP if clip else 0.0, tolerance=tolerance, tolerance32=tolerance32)
     # LARS there decays no vectors.
     result |= dict(matrices_only=rule == "lars", options=options, steps=steps)
     if weight_decay is not None:
@@ -283,7 +283,7 @@ def soap(parameters, lr, max_precondition_dim=10000, precondition_frequency=10, 
 
 
 def mars(parameters, lr, weight_decay=0.0, vector_beta1=0.9, vector_beta2=0.95, **o):
-    make = adam_like(others.MARS, (0.95, 0.99), weight_decay_1d=weight_decay, weight_decay=weight_decay, betas_1d=(vector_beta1, vector_beta2))
+    make = adam_like(others.MARS, (0.95, 0.99), lr_1d=lr, weight_decay_1d=weight_decay, weight_decay=weight_decay, betas_1d=(vector_beta1, vector_beta2))
     return make(parameters, lr, **o)
 
 
@@ -310,6 +310,8 @@ def shampoo(parameters, lr, epsilon=1e-6, **o):
     return others.Shampoo(parameters, lr=lr, matrix_eps=epsilon, **o)
 
 
+# Differences of nearly equal vectors, which float32 takes badly: θ₀ − θ while d is 1e-6, and the changes of a gradient in L-BFGS.
+CANCELLATION = dict(tolerance32=1e-2)
 MARS_TOLERANCE = dict(tolerance=1e-5)  # There ε stands inside of the correction of bias.
 OTHERS = [
     (
@@ -341,7 +343,7 @@ OTHERS = [
         "prodigy",
         growth(prodigy),
         (
-            dict(lr=1.0),
+            dict(lr=1.0, tolerance32=0.1),  # As there: the first steps are as small as the roundings of θ.
             dict(lr=1.0, weight_decay=0.05, beta1=0.8, beta3=0.9, d0=1e-3, d_coef=2.0, use_bias_correction=True, safeguard_warmup=True),
             dict(lr=0.5, weight_decay=0.1, d0=1e-2, growth_rate=1.1, decoupled_weight_decay=False),
         ),
@@ -364,7 +366,7 @@ OTHERS = [
         "d-adapt-adam",
         growth(d_adapt_adam),
         (
-            dict(lr=1.0),
+            dict(lr=0.1),
             dict(lr=1.0, weight_decay=0.05, beta1=0.8, beta2=0.95, d0=1e-3, bias_correction=True, decoupled_weight_decay=True),
             dict(lr=0.5, weight_decay=0.1, d0=1e-2, growth_rate=1.1),
         ),
@@ -400,9 +402,9 @@ def cases(rules):
 def write():
     jax.config.update("jax_enable_x64", True)
     lbfgs = [
-        case("L-BFGS", LBFGS, "defaults", lr=0.2, kind="lbfgs"),
-        case("L-BFGS", LBFGS, "schedule", lr=0.3, kind="lbfgs", history_size=5, schedule=True),
-        case("L-BFGS", LBFGS, "clipping", lr=0.1, kind="lbfgs", history_size=3, clip=True),
+        case("L-BFGS", LBFGS, "defaults", lr=0.2, kind="lbfgs", **CANCELLATION),
+        case("L-BFGS", LBFGS, "schedule", lr=0.3, kind="lbfgs", history_size=5, schedule=True, **CANCELLATION),
+        case("L-BFGS", LBFGS, "clipping", lr=0.1, kind="lbfgs", history_size=3, clip=True, **CANCELLATION),
     ]
     write_fixture("fornax-optimizers", "rules_pytorch", list(cases(PYTORCH)) + lbfgs)
     write_fixture("fornax-optimizers", "rules", list(cases(OTHERS)))

@@ -76,11 +76,12 @@ pub(crate) fn orthogonal_factor(matrix: &[f64], n: usize) -> Vec<f64> {
     q
 }
 
-/// `A^p` of a symmetric matrix of positive eigenvalues.
-pub(crate) fn symmetric_power(matrix: &[f64], n: usize, power: f64) -> Vec<f64> {
+/// `A^p` of a symmetric matrix whose eigenvalues are at least `floor`, but for rounding.
+pub(crate) fn symmetric_power(matrix: &[f64], n: usize, power: f64, floor: f64) -> Vec<f64> {
     let (values, vectors) = symmetric_eigen(matrix, n);
     // V Λᵖ, and then times Vᵀ.
-    let scaled: Vec<f64> = vectors.chunks_exact(n).flat_map(|row| row.iter().zip(&values).map(|(x, value)| x * value.powf(power))).collect();
+    let scaled: Vec<f64> =
+        vectors.chunks_exact(n).flat_map(|row| row.iter().zip(&values).map(|(x, value)| x * value.max(floor).powf(power))).collect();
     let transposed: Vec<f64> = (0..n * n).map(|i| vectors[(i % n) * n + i / n]).collect();
     product(&scaled, &transposed, n)
 }
@@ -144,7 +145,7 @@ mod tests {
         fn powers_multiply_to_one((n, a) in square()) {
             let mut a = product(&a, &transposed(&a, n), n);
             (0..n).for_each(|i| a[i * (n + 1)] += 0.5);
-            let quarter = symmetric_power(&a, n, -0.25);
+            let quarter = symmetric_power(&a, n, -0.25, 0.1);
             let half = product(&quarter, &quarter, n);
             prop_assert!(close(&product(&product(&half, &half, n), &a, n), &identity(n), 1e-9));
         }

@@ -31,7 +31,7 @@ const TABLE: &[Row] = &[
     row("amsgrad", 0.1, 0.05, 0.05),
     row("adamax", 0.1, 0.05, 0.05),
     row("nadam", 0.05, 0.05, 0.05),
-    row("radam", 0.05, 0.02, 0.05),
+    row("radam", 0.05, 1e-3, 0.05),
     row("adafactor", 0.1, 0.1, 0.1),
     row("muon", 0.05, 0.05, 0.05),
     row("lion", 0.02, 0.01, 0.02),
@@ -56,8 +56,12 @@ const TABLE: &[Row] = &[
 
 fn rule(name: &str) -> RuleConfig {
     let config = RuleConfig { weight_decay: 0.0, ..RuleConfig::named(name).expect("it is in the list") };
-    // Its default is made for layers of millions.
-    if name == "lars" { config.with("trust_coefficient", 0.1) } else { config }
+    // Their defaults are made for layers of millions and batches of thousands.
+    match name {
+        "lars" => config.with("trust_coefficient", 0.1),
+        "sophia-g" => config.with("batch_size", 1.0),
+        _ => config,
+    }
 }
 
 /// Runs a check on every row, and names all rules that fail.
@@ -99,7 +103,7 @@ fn options_keep_the_contract_too() {
         (0.05, rule("radam").with("decoupled_weight_decay", true)),
         (1.0, rule("prodigy").with("decoupled_weight_decay", false).with("use_bias_correction", true)),
         (1.0, rule("d-adapt-adam").with("decoupled_weight_decay", true).with("bias_correction", true)),
-        (0.05, rule("ademamix").with("warmup", 100).with("alpha", 2.0)),
+        (0.02, rule("ademamix").with("warmup", 20).with("alpha", 2.0)),
         (0.05, rule("muon").with("adamw_names", "matrix")),
         (0.5, rule("schedule-free-sgd").with("warmup_steps", 10)),
         (0.5, rule("shampoo").with("update_every", 4)),

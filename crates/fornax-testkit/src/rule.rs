@@ -138,7 +138,7 @@ fn refuses(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
             refuse(&bad, key, "a part has another shape");
         }
     }
-    refuse(&Tensors::new(), "#step", "there is nothing");
+    refuse(&Tensors::new(), "#", "there is nothing");
     let mut more = saved.clone();
     more.insert("nobody#step".into(), TensorData::from([1i64]));
     refuse(&more, "nobody#step", "a part belongs to no parameter");

@@ -1,4 +1,4 @@
-use super::{adam, decayed};
+use super::decayed;
 use crate::{AdamW, Hyper, Range, Rule, RuleEntry, State};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub(crate) const ENTRY: RuleEntry = RuleEntry::new::<GrokfastAdamW>(
 
 impl Rule for GrokfastAdamW {
     fn slots(&self) -> &'static [&'static str] {
-        &["slow", adam::SLOTS[0], adam::SLOTS[1]]
+        &["exp_avg", "exp_avg_sq", "slow"]
     }
     fn weight_decay(&self) -> f64 {
         self.adamw.weight_decay()

@@ -1,4 +1,4 @@
-use super::{Adam, adam, decayed, norm};
+use super::{Adam, decayed, norm};
 use crate::{Hyper, Range, Rule, RuleEntry, State};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub(crate) const ENTRY: RuleEntry = RuleEntry::new::<Mars>(
 
 impl Rule for Mars {
     fn slots(&self) -> &'static [&'static str] {
-        &["last_grad", adam::SLOTS[0], adam::SLOTS[1]]
+        &["exp_avg", "exp_avg_sq", "last_grad"]
     }
     fn slot_len(&self, slot: &str, _name: &str, shape: &[usize]) -> Option<usize> {
         (slot != "last_grad" || shape.len() > 1).then(|| shape.iter().product())

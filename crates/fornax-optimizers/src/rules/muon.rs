@@ -1,4 +1,4 @@
-use super::{Adam, adam, average, decayed};
+use super::{Adam, average, decayed};
 use crate::{Hyper, Range, Rule, RuleEntry, State};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ impl Muon {
 
 impl Rule for Muon {
     fn slots(&self) -> &'static [&'static str] {
-        &["momentum", adam::SLOTS[0], adam::SLOTS[1]]
+        &["exp_avg", "exp_avg_sq", "momentum"]
     }
     fn slot_len(&self, slot: &str, name: &str, shape: &[usize]) -> Option<usize> {
         (self.is_hidden_matrix(name, shape) == (slot == "momentum")).then(|| shape.iter().product())

@@ -60,7 +60,7 @@ impl Rule for Shampoo {
         let power = -1.0 / (2.0 * hyper.shape.len() as f64);
         let roots = match state.take("roots") {
             Some(roots) if state.step % self.update_every != 0 => roots,
-            _ => axes.map(&[&statistics], |_, matrices, n| symmetric_power(matrices[0], n, power)),
+            _ => axes.map(&[&statistics], |_, matrices, n| symmetric_power(matrices[0], n, power, self.epsilon)),
         };
         let update = axes.apply(hyper.shape, grad, &roots, false);
         state.put("statistics", statistics);

@@ -22,7 +22,7 @@ pub struct Soap {
     pub beta1: f64,
     /// β₂: 0.95.
     pub beta2: f64,
-    /// β: 0.95.
+    /// β: 0 for β₂.
     pub shampoo_beta: f64,
     /// ε: 1e-8.
     pub epsilon: f64,
@@ -39,7 +39,7 @@ impl Default for Soap {
         Self {
             beta1: 0.95,
             beta2: 0.95,
-            shampoo_beta: 0.95,
+            shampoo_beta: 0.0,
             epsilon: 1e-8,
             precondition_frequency: 10,
             max_precondition_dim: 10_000,
@@ -61,6 +61,10 @@ pub(crate) const ENTRY: RuleEntry = RuleEntry::new::<Soap>(
 );
 
 impl Soap {
+    fn shampoo_beta(&self) -> f64 {
+        if self.shampoo_beta == 0.0 { self.beta2 } else { self.shampoo_beta }
+    }
+
     fn axes(&self, shape: &[usize]) -> AxisMatrices {
         AxisMatrices::new(shape, if shape.len() < 2 { 0 } else { self.max_precondition_dim })
     }
@@ -108,7 +112,7 @@ impl Rule for Soap {
         let plain = axes.len() == 0;
         if state.step == 1 {
             if !plain {
-                let products = axes.products(hyper.shape, &grad) * (1.0 - self.shampoo_beta);
+                let products = axes.products(hyper.shape, &grad) * (1.0 - self.shampoo_beta());
                 state.put("bases", axes.map(&[&products], |_, matrices, n| symmetric_eigen(matrices[0], n).1));
                 state.put("products", products);
             }
@@ -128,7 +132,7 @@ impl Rule for Soap {
         let step = hyper.lr * bias(self.beta2, t).sqrt() / bias(self.beta1, t);
         let moved = decayed(&hyper, param - update * step);
         if !plain {
-            let products = average(state, "products", axes.products(hyper.shape, &grad), self.shampoo_beta);
+            let products = average(state, "products", axes.products(hyper.shape, &grad), self.shampoo_beta());
             if t % self.precondition_frequency == 0 {
                 Self::refine(&axes, hyper.shape, &products, state);
             }
