@@ -106,7 +106,7 @@ fn options_keep_the_contract_too() {
         (0.02, rule("ademamix").with("warmup", 20).with("alpha", 2.0)),
         (0.05, rule("muon").with("adamw_names", "matrix")),
         (0.5, rule("schedule-free-sgd").with("warmup_steps", 10)),
-        (0.5, rule("shampoo").with("update_every", 4)),
+        (0.5, rule("shampoo").with("update_every", 4).with("epsilon", 0.1)),
         (0.05, rule("soap").with("max_precondition_dim", 2)),
     ];
     for (lr, config) in configs {

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 /// `θₜ = θₜ₋₁ − η L₁^(−1/2k) ⋯ L_k^(−1/2k) gₜ`, each along its axis.
 ///
 /// Source: Gupta, Koren and Singer, "Shampoo: preconditioned stochastic tensor optimization", 2018, algorithms 1 and 2. An axis longer than
-/// `max_preconditioner_dim` has no matrix (the paper's has a diagonal one). Powers are taken on the host at step 1 and every
-/// `update_every` steps, at O(n³) for an axis of n: raise it for large layers.
+/// `max_preconditioner_dim` has no matrix (the paper's has a diagonal one). Powers are taken on the host, at O(n³) for an axis of n: at
+/// each of the first `update_every` steps, in which the matrices change most, and then every so many. Raise it for large layers, and ε
+/// with it: a gradient in a direction that old powers have not seen is multiplied by as much as `ε^(−1/2k)` for each axis.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shampoo {
@@ -59,7 +60,7 @@ impl Rule for Shampoo {
         };
         let power = -1.0 / (2.0 * hyper.shape.len() as f64);
         let roots = match state.take("roots") {
-            Some(roots) if state.step % self.update_every != 0 => roots,
+            Some(roots) if state.step > self.update_every && state.step % self.update_every != 0 => roots,
             _ => axes.map(&[&statistics], |_, matrices, n| symmetric_power(matrices[0], n, power, self.epsilon)),
         };
         let update = axes.apply(hyper.shape, grad, &roots, false);
