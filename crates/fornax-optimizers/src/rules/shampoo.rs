@@ -60,7 +60,7 @@ impl Rule for Shampoo {
         };
         let power = -1.0 / (2.0 * hyper.shape.len() as f64);
         let roots = match state.take("roots") {
-            Some(roots) if state.step > self.update_every && state.step % self.update_every != 0 => roots,
+            Some(roots) if state.step > self.update_every && !state.step.is_multiple_of(self.update_every) => roots,
             _ => axes.map(&[&statistics], |_, matrices, n| symmetric_power(matrices[0], n, power, self.epsilon)),
         };
         let update = axes.apply(hyper.shape, grad, &roots, false);

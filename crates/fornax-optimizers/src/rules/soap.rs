@@ -133,7 +133,7 @@ impl Rule for Soap {
         let moved = decayed(&hyper, param - update * step);
         if !plain {
             let products = average(state, "products", axes.products(hyper.shape, &grad), self.shampoo_beta());
-            if t % self.precondition_frequency == 0 {
+            if t.is_multiple_of(self.precondition_frequency) {
                 Self::refine(&axes, hyper.shape, &products, state);
             }
         }

@@ -49,7 +49,7 @@ impl Rule for SophiaG {
     }
     fn update(&self, hyper: Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
         let hessian = match state.get("hessian") {
-            Some(hessian) if (state.step - 1) % self.update_every != 0 => hessian.clone(),
+            Some(hessian) if !(state.step - 1).is_multiple_of(self.update_every) => hessian.clone(),
             _ => average(state, "hessian", square(&grad), self.beta2),
         };
         let momentum = average(state, "exp_avg", grad, self.beta1);
