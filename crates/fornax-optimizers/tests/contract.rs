@@ -85,7 +85,6 @@ fn the_table_leaves_out_no_rule() {
 #[test]
 fn every_rule_keeps_the_testkits_contract() {
     each(|row| {
-        println!("{}", row.rule);
         check_rule(row.bowl, |decay| RuleConfig { weight_decay: decay, ..rule(row.rule) }.build().expect("in range"));
     });
 }
@@ -110,7 +109,6 @@ fn options_keep_the_contract_too() {
         (0.05, rule("soap").with("max_precondition_dim", 2)),
     ];
     for (lr, config) in configs {
-        println!("{config:?}");
         check_rule(lr, |weight_decay| RuleConfig { weight_decay, ..config.clone() }.build().expect("in range"));
     }
 }
@@ -141,7 +139,6 @@ fn rosenbrocks_valley_is_walked_down() {
         let first = value(&start).into_scalar::<f32>();
         let end = train(optimizer(row.rule), row.valley, 500, start, |point, _| value(point));
         let last = value(&end).into_scalar::<f32>();
-        println!("{}: {first} to {last}", row.rule);
         assert!(last < 0.25 * first, "{}: from {first} to {last} only", row.rule);
     });
 }
@@ -185,7 +182,6 @@ fn noisy_logistic_regression_is_learnt() {
         };
         let end = train(optimizer(row.rule), row.logistic, 300, model, loss);
         let right = (end.logits(x.clone()) * truth.clone()).greater_elem(0.0).float().mean().into_scalar::<f32>();
-        println!("{}: {right}", row.rule);
         assert!(right > 0.9, "{}: {right} right", row.rule);
     });
 }
