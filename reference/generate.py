@@ -8,10 +8,12 @@ import layers
 import optimizers
 import recurrent
 import transformers
+import rules
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
+    rules.write()
     architectures.write()
     recurrent.write()
     transformers.write()

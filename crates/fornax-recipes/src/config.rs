@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig};
 use fornax_data::Augment;
 use fornax_kernels::device::BackendName;
-use fornax_optimizers::{Group, PerTensor, RULES, RuleConfig, Schedule, schedule::SCHEDULES};
+use fornax_optimizers::{Group, PerTensor, RuleConfig, RuleError, Schedule, schedule::SCHEDULES};
 use fornax_trainer::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -129,37 +129,19 @@ impl Config {
             let group = group.to_string();
             move |(name, why): (String, String)| usage(format!("{group}.{name} {why}"))
         };
-        let o = &self.optimizer;
-        if !RULES.iter().any(|rule| rule.name == o.name) {
-            let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
-            return Err(usage(format!(
-                "optimizer.name is one of {}, not `{}`{}",
-                names.join(", "),
-                o.name,
-                did_you_mean(&o.name, names.iter().copied())
-            )));
-        }
+        self.optimizer.build().map_err(rule_error)?;
         if !SCHEDULES.iter().any(|(name, _)| *name == self.schedule.name) {
             let names: Vec<_> = SCHEDULES.iter().map(|(name, _)| *name).collect();
             let s = &self.schedule.name;
             return Err(usage(format!("schedule.name is one of {}, not `{s}`{}", names.join(", "), did_you_mean(s, names.iter().copied()))));
         }
         let ranges = [
-            ("optimizer.lr", o.lr, o.lr > 0.0, "above 0"),
-            ("optimizer.weight_decay", o.weight_decay, o.weight_decay >= 0.0, "0 or above"),
-            ("optimizer.momentum", o.momentum, (0.0..1.0).contains(&o.momentum), "in [0, 1)"),
-            ("optimizer.beta1", o.beta1, (0.0..1.0).contains(&o.beta1), "in [0, 1)"),
-            ("optimizer.beta2", o.beta2, (0.0..1.0).contains(&o.beta2), "in [0, 1)"),
-            ("optimizer.epsilon", o.epsilon, o.epsilon > 0.0, "above 0"),
             ("schedule.warmup", self.schedule.warmup, (0.0..=1.0).contains(&self.schedule.warmup), "a share in [0, 1]"),
             ("schedule.end", self.schedule.end, (0.0..=1.0).contains(&self.schedule.end), "a share in [0, 1]"),
             ("data.std", self.data.std, self.data.std > 0.0, "above 0"),
         ];
         if let Some((name, value, _, range)) = ranges.iter().find(|(_, value, ok, _)| !ok || !value.is_finite()) {
             return Err(usage(format!("{name} must be {range}, not {value}")));
-        }
-        if o.nesterov && o.name == "sgd" && o.momentum == 0.0 {
-            return Err(usage("optimizer.nesterov needs optimizer.momentum above 0"));
         }
         if self.data.workers > 256 {
             return Err(usage(format!("data.workers must be at most 256, not {}", self.data.workers)));
@@ -172,8 +154,7 @@ impl Config {
 
     /// The update rule, with its groups.
     pub(crate) fn optimizer(&self) -> Result<PerTensor> {
-        let rule = self.optimizer.build().ok_or_else(|| usage(format!("there is no optimizer `{}`", self.optimizer.name)))?;
-        let optimizer = PerTensor::boxed(rule);
+        let optimizer = PerTensor::boxed(self.optimizer.build().map_err(rule_error)?);
         Ok(if self.optimizer.decay_matrices_only { optimizer.with_group(Group::VECTORS_WITHOUT_DECAY) } else { optimizer })
     }
 
@@ -185,6 +166,12 @@ impl Config {
         let main = build(total - warmup, s.end);
         Ok(if warmup > 0 { main.warm_up(warmup) } else { main })
     }
+}
+
+/// A wrong name or number under `optimizer`, with the nearest right name.
+pub(crate) fn rule_error(error: RuleError) -> anyhow::Error {
+    let hint = error.unknown.as_ref().map_or(String::new(), |(word, known)| did_you_mean(word, known.iter().map(String::as_str)));
+    usage(format!("optimizer.{error}{hint}"))
 }
 
 /// Opens a device by its names on the command line.
