@@ -6,8 +6,10 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import layers
 import optimizers
+import schedules
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
+    schedules.write()
     architectures.write()
