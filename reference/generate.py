@@ -7,9 +7,11 @@ import architectures
 import layers
 import optimizers
 import schedules
+import wrappers
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
     schedules.write()
     architectures.write()
+    wrappers.write()

@@ -26,17 +26,27 @@
 pub use burn;
 
 mod adam;
-mod ema;
+mod adjust;
+mod average;
 mod gradients;
+mod lookahead;
+mod loss_scale;
+mod parameters;
 mod per_tensor;
 mod rule;
 pub mod schedule;
 mod sgd;
+pub mod transform;
 
 pub use adam::{Adam, AdamW};
-pub use ema::Ema;
+pub use adjust::{Adjust, Change, WidthRule};
+pub use average::Average;
 pub use gradients::Gradients;
+pub use lookahead::Lookahead;
+pub use loss_scale::LossScale;
+pub use parameters::{Parameter, name_matches, parameters};
 pub use per_tensor::{Group, Optimizer, PerTensor, StateError};
 pub use rule::{Hyper, RULES, Rule, RuleConfig, RuleEntry, State};
 pub use schedule::Schedule;
 pub use sgd::Sgd;
+pub use transform::{Transform, Transformed};

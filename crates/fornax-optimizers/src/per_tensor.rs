@@ -1,4 +1,4 @@
-use crate::{Gradients, Hyper, Rule, State};
+use crate::{Adjust, Gradients, Hyper, Rule, State, adjust::adjusted};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{ModulePath, Tensors, names_by_id};
@@ -27,6 +27,12 @@ pub struct StateError {
     name: String,
 }
 
+impl StateError {
+    pub(crate) fn new(what: &'static str, name: &str) -> Self {
+        Self { what, name: name.into() }
+    }
+}
+
 /// Other numbers for some parameters. Where groups overlap, the last that matches counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
@@ -48,6 +54,7 @@ impl Group {
 pub struct PerTensor {
     rule: Box<dyn Rule>,
     groups: Vec<Group>,
+    adjust: Vec<Adjust>,
     states: HashMap<ParamId, State>,
 }
 
@@ -59,13 +66,36 @@ impl PerTensor {
 
     /// As [`PerTensor::new`], of a rule chosen at run time.
     pub fn boxed(rule: Box<dyn Rule>) -> Self {
-        Self { rule, groups: vec![], states: HashMap::new() }
+        Self { rule, groups: vec![], adjust: vec![], states: HashMap::new() }
     }
 
     /// With one more group.
     pub fn with_group(mut self, group: Group) -> Self {
         self.groups.push(group);
         self
+    }
+
+    /// With one more adjustment, after the groups and those that there are.
+    pub fn with_adjust(mut self, adjust: Adjust) -> Self {
+        self.adjust.push(adjust);
+        self
+    }
+
+    /// What chose a parameter, for a table: the last group that matches, and every adjustment.
+    pub fn groups_of(&self, name: &str, shape: &[usize]) -> Vec<String> {
+        let group = self.groups.iter().rposition(|group| (group.select)(name, shape)).map(|i| match self.groups[i] {
+            Group { lr_scale: 1.0, weight_decay: Some(0.0), .. } => "no decay".to_string(),
+            _ => format!("group {i}"),
+        });
+        let adjust = self.adjust.iter().filter(|adjust| adjust.change(name, shape).is_some()).map(|adjust| adjust.label().to_string());
+        group.into_iter().chain(adjust).collect()
+    }
+
+    /// What a parameter of that name and shape gets: η's factor and λ, after groups and adjustments.
+    pub fn settings(&self, name: &str, shape: &[usize]) -> (f64, f64) {
+        let group = self.groups.iter().rev().find(|group| (group.select)(name, shape));
+        let start = (group.map_or(1.0, |g| g.lr_scale), group.and_then(|g| g.weight_decay).unwrap_or(self.rule.weight_decay()));
+        adjusted(&self.adjust, name, shape, start)
     }
 }
 
@@ -85,15 +115,10 @@ impl ModuleMapper for Step<'_> {
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(grad) = self.gradients.get(param.id) else { return param };
-        let PerTensor { rule, groups, states } = &mut *self.optimizer;
         let shape = param.val().dims();
-        let name = self.path.name();
-        let group = groups.iter().rev().find(|group| (group.select)(&name, &shape));
-        let hyper = Hyper {
-            lr: self.lr * group.map_or(1.0, |g| g.lr_scale),
-            weight_decay: group.and_then(|g| g.weight_decay).unwrap_or(rule.weight_decay()),
-            shape: &shape,
-        };
+        let (lr_scale, weight_decay) = self.optimizer.settings(&self.path.name(), &shape);
+        let PerTensor { rule, states, .. } = &mut *self.optimizer;
+        let hyper = Hyper { lr: self.lr * lr_scale, weight_decay, shape: &shape };
         let state = states.entry(param.id).or_default();
         state.step += 1;
         param.map(|old| {

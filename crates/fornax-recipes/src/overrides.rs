@@ -29,8 +29,14 @@ pub(crate) fn set(config: &mut Value, text: &str) -> Result<(), String> {
     let pointer = format!("/{}", path.replace('.', "/"));
     let Some(old) = config.pointer_mut(&pointer) else {
         let near = did_you_mean(path, known.iter().map(String::as_str));
-        let hint = if near.is_empty() { "; `--show-config` lists the fields".to_string() } else { near };
-        return Err(format!("there is no field `{path}`{hint}"));
+        let siblings =
+            path.rsplit_once('.').and_then(|(group, _)| Some((group, config.pointer(&format!("/{}", group.replace('.', "/")))?.as_object()?)));
+        let hint = match siblings {
+            Some((group, fields)) => format!("; {group} has {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+            None if near.is_empty() => "; `--show-config` lists the fields".to_string(),
+            None => String::new(),
+        };
+        return Err(format!("there is no field `{path}`{near}{hint}"));
     };
     if old.is_object() {
         return Err(format!("`{path}` is a group; set one of its fields, like {}", known.iter().find(|k| k.starts_with(path)).map_or("", |k| k)));
@@ -82,6 +88,7 @@ mod tests {
             ("optimizer.lr=NaN", "takes a number"),
             ("optimzer.lr=1", "did you mean `optimizer.lr`?"),
             ("optimizer.lrr=1", "did you mean `optimizer.lr`?"),
+            ("optimizer.zzzzzzzzzzz=1", "; optimizer has lr, name, nesterov"),
             ("zzzzzz=1", "--show-config"),
             ("optimizer=1", "is a group"),
             ("optimizer.lr", "key.path=value"),

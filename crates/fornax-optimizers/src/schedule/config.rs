@@ -68,7 +68,12 @@ impl Default for ScheduleConfig {
 }
 
 impl ScheduleConfig {
-    /// A schedule with its defaults.
+    /// A schedule by name, with its defaults; [`ScheduleConfig::build`] checks the name.
+    pub fn new(name: &str) -> Self {
+        Self::named(name).unwrap_or_else(|_| Self { name: name.into(), ..Self::default() })
+    }
+
+    /// As [`ScheduleConfig::new`], checked at once.
     ///
     /// # Errors
     /// If there is none of that name.
