@@ -132,7 +132,7 @@ def scaler(name, finite, **options):
 def sam(rho, adaptive):
     start, target = pair(), pair()
     parameters = leaves(start)
-    optimizer = SAM(parameters, torch.optim.SGD, rho=rho, adaptive=adaptive, lr=0.1, momentum=0.9)
+    optimizer = SAM(parameters, torch.optim.SGD, rho=rho, adaptive=adaptive, lr=0.01, momentum=0.9)
 
     def closure():
         optimizer.zero_grad()
