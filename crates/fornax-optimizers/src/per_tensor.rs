@@ -1,4 +1,4 @@
-use crate::{Adjust, Gradients, Hyper, Rule, State, adjust::adjusted};
+use crate::{Adjust, Decay, Gradients, Hyper, Rule, State, adjust::adjusted};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{ModulePath, Tensors, names_by_id};
@@ -55,6 +55,7 @@ pub struct PerTensor {
     rule: Box<dyn Rule>,
     groups: Vec<Group>,
     adjust: Vec<Adjust>,
+    decay: Decay,
     states: HashMap<ParamId, State>,
 }
 
@@ -66,7 +67,7 @@ impl PerTensor {
 
     /// As [`PerTensor::new`], of a rule chosen at run time.
     pub fn boxed(rule: Box<dyn Rule>) -> Self {
-        Self { rule, groups: vec![], adjust: vec![], states: HashMap::new() }
+        Self { rule, groups: vec![], adjust: vec![], decay: Decay::Rule, states: HashMap::new() }
     }
 
     /// With one more group.
@@ -78,6 +79,12 @@ impl PerTensor {
     /// With one more adjustment, after the groups and those that there are.
     pub fn with_adjust(mut self, adjust: Adjust) -> Self {
         self.adjust.push(adjust);
+        self
+    }
+
+    /// With decay of another kind than the rule's.
+    pub fn with_decay(mut self, decay: Decay) -> Self {
+        self.decay = decay;
         self
     }
 
@@ -117,13 +124,14 @@ impl ModuleMapper for Step<'_> {
         let Some(grad) = self.gradients.get(param.id) else { return param };
         let shape = param.val().dims();
         let (lr_scale, weight_decay) = self.optimizer.settings(&self.path.name(), &shape);
-        let PerTensor { rule, states, .. } = &mut *self.optimizer;
-        let hyper = Hyper { lr: self.lr * lr_scale, weight_decay, shape: &shape };
+        let PerTensor { rule, states, decay, .. } = &mut *self.optimizer;
+        let mut hyper = Hyper { lr: self.lr * lr_scale, weight_decay, shape: &shape };
         let state = states.entry(param.id).or_default();
         state.step += 1;
         param.map(|old| {
             let flat = old.inner().reshape([shape.iter().product::<usize>()]);
-            let new = rule.update(hyper, flat, grad.clone(), state);
+            let (flat, grad) = decay.before(&mut hyper, flat, grad.clone());
+            let new = rule.update(hyper, flat, grad, state);
             Tensor::from_inner(new.reshape(shape)).require_grad()
         })
     }

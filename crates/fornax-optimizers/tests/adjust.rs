@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig, conv::Conv2d, conv::Conv2dConfig};
 use burn::tensor::{DType, Device, Tensor};
-use fornax_optimizers::{Adjust, Change, Group, Optimizer, PerTensor, Sgd, WidthRule, name_matches, parameters};
+use fornax_optimizers::{Adam, AdamW, Adjust, Change, Decay, Group, Optimizer, PerTensor, Sgd, WidthRule, name_matches, parameters};
 use fornax_testkit::{Pair, Values, device, follow, uniform};
 
 #[derive(Module, Debug)]
@@ -62,6 +62,25 @@ fn a_step_follows_them() {
     let model = optimizer.step(0.125, model, &gradients);
     assert!((before[0][0] - model.matrix.val().values()[0] - 0.375).abs() < 1e-6);
     assert!((before[1][0] - model.vector.val().values()[0] - 0.125).abs() < 1e-6);
+}
+
+#[test]
+fn decay_of_another_kind_is_that_of_the_rule_that_has_it() {
+    let device = device().autodiff();
+    let run = |mut optimizer: PerTensor| {
+        let mut model = Pair::new(uniform([2, 3], 1, &device, DType::F32), uniform([3], 2, &device, DType::F32));
+        for seed in 3..8 {
+            let gradients = follow(&model, uniform([2, 3], seed, &device, DType::F32), uniform([3], seed + 50, &device, DType::F32));
+            model = optimizer.step(0.1, model, &gradients);
+        }
+        model.matrix.val().values()
+    };
+    let numbers = Adam { weight_decay: 0.3, ..Adam::default() };
+    let (coupled, decoupled) = (run(PerTensor::new(numbers)), run(PerTensor::new(AdamW(numbers))));
+    assert_ne!(coupled, decoupled);
+    assert_eq!(run(PerTensor::new(numbers).with_decay(Decay::Decoupled)), decoupled);
+    assert_eq!(run(PerTensor::new(AdamW(numbers)).with_decay(Decay::Coupled)), coupled);
+    assert_eq!(run(PerTensor::new(numbers).with_decay(Decay::Rule)), coupled);
 }
 
 #[test]

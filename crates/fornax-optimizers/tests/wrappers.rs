@@ -272,6 +272,9 @@ fn noise_has_its_variance_and_depends_on_seed_and_step_alone() {
         assert!(mean.abs() < 0.01, "{mean}");
     }
     assert_eq!(draw(1, 4), draw(1, 4));
+    // Other numbers, and not the same ones made smaller.
+    let [a, b] = [draw(1, 4), draw(1, 5)].map(|values| values[0] / values[1]);
+    assert!((a - b).abs() > 1e-3, "{a} {b}");
     assert_ne!(draw(1, 4), draw(1, 5));
     assert_ne!(draw(1, 4), draw(2, 4));
 }

@@ -18,6 +18,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Train a recipe: checkpoints, metrics, a report.
+    #[command(after_help = crate::extras::help())]
     Train(TrainArgs),
     /// Measure a run's best checkpoint.
     Eval(EvalArgs),

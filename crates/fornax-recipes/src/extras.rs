@@ -9,8 +9,8 @@ use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
 use fornax_optimizers::{
-    Adjust, Change, Group, Lookahead, LossScale, Parameter, PerTensor, Schedule, Transformed, WidthRule, parameters,
-    schedule::Anneal,
+    Adjust, Change, Decay, Group, Lookahead, LossScale, Parameter, PerTensor, Schedule, Transformed, WidthRule, parameters,
+    schedule::{Anneal, SCHEDULES},
     transform::{Centralize, ClipAdaptive, ClipPercentile, ClipValue, Freeze, Noise},
 };
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,8 @@ pub(crate) struct GroupConfig {
     pub(crate) paths: Vec<PathConfig>,
     /// `[{"path": "features.*", "until": 0.2}]`
     pub(crate) freeze: Vec<FreezeConfig>,
+    /// rule, coupled (an L2 penalty) or decoupled: how optimizer.weight_decay acts.
+    pub(crate) decay: Decay,
     /// Rate of each layer as a share of that of the next.
     pub(crate) layer_decay: f64,
     /// What the narrow model has instead (`["hidden=[64]"]`), for rates that follow the width (muP).
@@ -81,7 +83,7 @@ pub(crate) struct GroupConfig {
 
 impl Default for GroupConfig {
     fn default() -> Self {
-        Self { paths: vec![], freeze: vec![], layer_decay: 1.0, mup_base: vec![] }
+        Self { paths: vec![], freeze: vec![], decay: Decay::Rule, layer_decay: 1.0, mup_base: vec![] }
     }
 }
 
@@ -163,7 +165,7 @@ impl Config {
 
     /// Groups and adjustments of the update rule.
     pub(crate) fn per_tensor(&self, parameters: &[Parameter], device: &Device) -> Result<PerTensor> {
-        let mut optimizer = PerTensor::boxed(self.rule()?);
+        let mut optimizer = PerTensor::boxed(self.rule()?).with_decay(self.groups.decay);
         if self.optimizer.decay_matrices_only {
             optimizer = optimizer.with_group(Group::VECTORS_WITHOUT_DECAY);
         }
@@ -237,5 +239,55 @@ impl Config {
     /// The factor on the loss, if there is one.
     pub(crate) fn loss_scale(&self) -> Option<LossScale> {
         (self.gradient.loss_scale > 0.0).then(|| LossScale { scale: self.gradient.loss_scale, ..LossScale::default() })
+    }
+}
+
+/// The fields of this file and of the schedules, for `fornax train --help`.
+const FIELDS: &[(&str, &str)] = &[
+    ("gradient.sam", "radius of sharpness-aware minimization, two passes a step: 0.05"),
+    ("gradient.sam_adaptive", "its adaptive form, ASAM: true, with a radius of 0.5 to 2"),
+    ("gradient.loss_scale", "first factor on the loss, which then finds its size by itself: 65536"),
+    ("gradient.noise", "variance of noise added to gradients at step 0: 0.01, 0.3 or 1"),
+    ("gradient.centralize", "take the mean out of each unit's gradient: true"),
+    ("gradient.clip_value", "largest element of a gradient"),
+    ("gradient.clip_adaptive", "largest norm of a unit's gradient as a share of its weights' (AGC): 0.01"),
+    ("gradient.clip_percentile", "clip at this percentile of all norms so far (AutoClip): 10"),
+    ("groups.paths", "rate and decay by name: [{\"path\": \"head.*\", \"lr\": 10, \"weight_decay\": 0}]"),
+    ("groups.freeze", "still up to a share of the run: [{\"path\": \"features.*\", \"until\": 0.2}]"),
+    ("groups.decay", "how optimizer.weight_decay acts: rule, coupled or decoupled"),
+    ("groups.layer_decay", "rate of each layer as a share of that of the next: 0.75"),
+    ("groups.mup_base", "the narrow model from which rates carry over (muP): [\"hidden=[64]\"]"),
+    ("average.lookahead", "steps between Lookahead's synchronizations: 5"),
+    ("average.lookahead_alpha", "its step toward the fast weights"),
+    ("average.swa_lr", "rate from trainer.swa_start on, as a share of the peak"),
+    ("average.swa_anneal", "share of the run in which the rate goes there"),
+    ("trainer.ema_warmup", "let the decay of averaged weights climb: true"),
+    ("trainer.swa_start", "share of the run after which the mean of weights is kept"),
+    ("trainer.swa_every", "steps between the weights of that mean; 0 for an epoch, 1 for Polyak's"),
+];
+
+/// What `fornax train --help` says at its end.
+pub(crate) fn help() -> String {
+    let rows =
+        |all: &mut dyn Iterator<Item = (&'static str, &'static str)>| all.map(|(name, about)| format!("  {name:<26}{about}\n")).collect::<String>();
+    let schedules = rows(&mut SCHEDULES.iter().map(|entry| (entry.name, entry.about)));
+    let fields = rows(&mut FIELDS.iter().copied());
+    format!(
+        "Schedules, with --set schedule.name=NAME (`--show-config` then lists its options):\n{schedules}\nAround the update rule, with --set FIELD=VALUE; 0 is off:\n{fields}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_field() {
+        let config = (crate::recipes::find("mnist-cnn").unwrap().config)();
+        let leaves = overrides::leaves(&serde_json::to_value(&config).unwrap());
+        let ours = |leaf: &&String| ["gradient.", "groups.", "average."].iter().any(|group| leaf.starts_with(group));
+        let missing: Vec<_> = leaves.iter().filter(ours).filter(|leaf| !FIELDS.iter().any(|(name, _)| name == leaf)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(FIELDS.iter().all(|(name, _)| leaves.iter().any(|leaf| leaf == name)), "a field that is not there");
     }
 }

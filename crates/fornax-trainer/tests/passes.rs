@@ -190,6 +190,8 @@ fn a_run_with_all_of_it_resumes_to_the_same_bits() {
             (position.plateau, position.backprop)
         };
         assert_eq!(position(i), position(0));
+        // Doubled after 5, halved at the poisoned step 7, doubled three times in the 16 after it.
+        assert_eq!(position(0).1, [65_536.0 * 8.0, 1.0]);
     }
 }
 

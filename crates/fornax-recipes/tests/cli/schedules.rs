@@ -154,6 +154,7 @@ fn each_thing_around_the_rule_makes_a_difference_and_is_checked() {
         "gradient.clip_percentile=20",
         "average.lookahead=2",
         "groups.layer_decay=0.5",
+        "groups.decay=decoupled",
         "groups.paths=[{\"path\":\"*\",\"lr\":0.5}]",
         "groups.freeze=[{\"path\":\"*.weight\",\"until\":0.5}]",
         "trainer.ema_warmup=true",
@@ -163,6 +164,8 @@ fn each_thing_around_the_rule_makes_a_difference_and_is_checked() {
         good(f.path(), &train_args(&out, &[&base[..], &[&set]].concat()));
         assert_ne!(hash(f.path(), &out), plain, "{thing} changed nothing");
     }
+    let help = good(f.path(), &["train", "--help"]);
+    assert!(help.contains("one-cycle") && help.contains("gradient.clip_adaptive"), "{help}");
     // A loss scale of a power of two changes nothing, in single precision.
     good(f.path(), &train_args("scaled", &[&base[..], &["--set=gradient.loss_scale=1024"]].concat()));
     assert_eq!(hash(f.path(), "scaled"), plain);
@@ -171,6 +174,7 @@ fn each_thing_around_the_rule_makes_a_difference_and_is_checked() {
         ("gradient.sam=-1", "gradient.sam must be 0 (off) or above"),
         ("gradient.clip_percentile=101", "gradient.clip_percentile must be in [0, 100]"),
         ("gradient.clip=1", "gradient has centralize, clip_adaptive, clip_percentile, clip_value"),
+        ("groups.decay=none", "expected one of `rule`, `coupled`, `decoupled`"),
         ("groups.layer_decay=0", "groups.layer_decay must be in (0, 1]"),
         ("groups.freeze=[{\"path\":\"*\",\"until\":3}]", "until of `*` must be a share of the run"),
         ("groups.paths=[{\"path\":\"*\",\"rate\":3}]", "unknown field `rate`"),
