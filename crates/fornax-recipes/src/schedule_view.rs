@@ -76,7 +76,13 @@ fn plot(points: &[(f64, f64)]) -> Vec<String> {
     let mut before = None;
     let column = |x: f64| ((x - first) / (last - first).max(1.0) * (COLUMNS - 1) as f64).round() as usize;
     let row = |y: f64| (ROWS - 1) - ((y / most).clamp(0.0, 1.0) * (ROWS - 1) as f64).round() as usize;
-    for &(x, y) in points {
+    // Where there are fewer points than columns, straight lines join them.
+    let between = |w: &[(f64, f64)]| {
+        let ((x, y), (to_x, to_y)) = (w[0], w[1]);
+        let n = column(to_x).saturating_sub(column(x)).max(1);
+        (1..=n).map(move |i| i as f64 / n as f64).map(move |t| (x + (to_x - x) * t, y + (to_y - y) * t)).collect::<Vec<_>>()
+    };
+    for (x, y) in points.first().copied().into_iter().chain(points.windows(2).flat_map(between)) {
         let (c, r) = (column(x), row(y));
         // Between two points that are far apart, the nearest column carries the line.
         let (low, high) = before.map_or((r, r), |last: usize| if last < r { (last + 1, r) } else { (r, last.saturating_sub(1).max(r)) });
@@ -187,6 +193,8 @@ mod tests {
         assert!(bottom.len() >= 2);
         assert!(rows[..ROWS].iter().all(|row| row.contains('•')), "the line has a hole:\n{}", rows.join("\n"));
         assert_eq!(plot(&[]).len(), ROWS + 2);
+        let few = plot(&[(1.0, 1.0), (2.0, 1.0), (3.0, 0.0)]);
+        assert!((0..COLUMNS).all(|c| few[..ROWS].iter().any(|row| row.chars().nth(11 + c) == Some('•'))), "{}", few.join("\n"));
     }
 
     #[test]
