@@ -6,12 +6,14 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import layers
 import optimizers
+import rules
 import schedules
 import wrappers
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
+    rules.write()
     schedules.write()
     architectures.write()
     wrappers.write()

@@ -19,7 +19,7 @@ pub fn sum<const D: usize>(x: Tensor<D>) -> f64 {
         total += host_sum(rows.sum_dim(1).reshape([whole]));
     }
     if n > whole * CHUNK {
-        total += f64::from(flat.narrow(0, whole * CHUNK, n - whole * CHUNK).sum().into_scalar::<f32>());
+        total += host_sum(flat.narrow(0, whole * CHUNK, n - whole * CHUNK).sum());
     }
     total
 }

@@ -1,7 +1,7 @@
 //! Update rules, schedules, clipping and weight averaging, with PyTorch's defaults.
 //!
-//! A rule is one file and one line in [`RULES`]. Most rules are pure functions of one parameter ([`Rule`], run by [`PerTensor`]); one with
-//! state over all of them implements [`Optimizer`] itself.
+//! A rule is one file under [`rules`] and one line in [`RULES`]. Rules are pure functions of one parameter ([`Rule`], run by [`PerTensor`]), and may keep numbers
+//! over all of them; what takes all parameters for one vector ([`Lbfgs`]) implements [`Optimizer`] itself.
 //!
 //! ```
 //! # #[cfg(feature = "flex")] {
@@ -25,30 +25,33 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
-mod adam;
 mod adjust;
 mod average;
+mod config;
 mod decay;
 mod gradients;
+mod lbfgs;
+mod linalg;
 mod lookahead;
 mod loss_scale;
 mod parameters;
 mod per_tensor;
 mod rule;
+pub mod rules;
 pub mod schedule;
-mod sgd;
 pub mod transform;
 
-pub use adam::{Adam, AdamW};
 pub use adjust::{Adjust, Change, WidthRule};
 pub use average::Average;
+pub use config::{Options, Range, RuleConfig, RuleEntry, RuleError};
 pub use decay::Decay;
 pub use gradients::Gradients;
+pub use lbfgs::Lbfgs;
 pub use lookahead::Lookahead;
 pub use loss_scale::LossScale;
 pub use parameters::{Parameter, name_matches, parameters};
 pub use per_tensor::{Group, Optimizer, PerTensor, StateError};
-pub use rule::{Hyper, RULES, Rule, RuleConfig, RuleEntry, State};
+pub use rule::{Hyper, Numbers, Rule, State};
+pub use rules::{Adam, AdamW, RULES, Sgd};
 pub use schedule::Schedule;
-pub use sgd::Sgd;
 pub use transform::{Transform, Transformed};

@@ -61,6 +61,10 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
         if self.steps.is_multiple_of(self.k) { model.map(&mut Synchronize(&mut self.slow, self.alpha)) } else { model }
     }
 
+    fn eval_weights<M: Module>(&self, model: &M) -> Option<M> {
+        self.inner.eval_weights(model)
+    }
+
     fn state<M: Module>(&self, model: &M) -> Tensors {
         let mut tensors = self.inner.state(model);
         if self.k > 0 {

@@ -1,5 +1,5 @@
-use crate::{Adjust, Decay, Gradients, Hyper, Rule, State, adjust::adjusted};
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use crate::{Adjust, Decay, Gradients, Hyper, Numbers, Rule, State, adjust::adjusted, parameters::flat};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{ModulePath, Tensors, names_by_id};
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +17,12 @@ pub trait Optimizer {
     /// # Errors
     /// If something is missing, unknown or of another size: nothing is skipped.
     fn load_state<M: Module>(&mut self, model: &M, state: &Tensors) -> Result<(), StateError>;
+
+    /// The weights to evaluate and publish, where these are not the ones that gradients are taken at: of
+    /// [`ScheduleFreeSgd`](crate::rules::ScheduleFreeSgd) and its kin.
+    fn eval_weights<M: Module>(&self, _model: &M) -> Option<M> {
+        None
+    }
 }
 
 /// Optimizer state that does not fit.
@@ -57,6 +63,7 @@ pub struct PerTensor {
     adjust: Vec<Adjust>,
     decay: Decay,
     states: HashMap<ParamId, State>,
+    globals: Numbers,
 }
 
 impl PerTensor {
@@ -67,7 +74,8 @@ impl PerTensor {
 
     /// As [`PerTensor::new`], of a rule chosen at run time.
     pub fn boxed(rule: Box<dyn Rule>) -> Self {
-        Self { rule, groups: vec![], adjust: vec![], decay: Decay::Rule, states: HashMap::new() }
+        let globals = rule.globals().into_iter().collect();
+        Self { rule, groups: vec![], adjust: vec![], decay: Decay::Rule, states: HashMap::new(), globals }
     }
 
     /// With one more group.
@@ -106,6 +114,37 @@ impl PerTensor {
     }
 }
 
+/// A parameter in both passes of a step: what the rule is told of it.
+fn hyper<'a>((lr_scale, weight_decay): (f64, f64), lr: f64, globals: &'a Numbers, name: &'a str, shape: &'a [usize]) -> Hyper<'a> {
+    Hyper { lr: lr * lr_scale, weight_decay, shape, name, globals }
+}
+
+/// The pass over all parameters before the first of them moves.
+struct Observe<'a> {
+    optimizer: &'a mut PerTensor,
+    gradients: &'a Gradients,
+    lr: f64,
+    path: ModulePath,
+    sums: Numbers,
+}
+
+impl ModuleVisitor for Observe<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(grad) = self.gradients.get(param.id) else { return };
+        let (name, shape) = (self.path.name(), param.val().dims());
+        let settings = self.optimizer.settings(&name, &shape);
+        let PerTensor { rule, states, globals, .. } = &mut *self.optimizer;
+        let hyper = hyper(settings, self.lr, globals, &name, &shape);
+        rule.observe(hyper, &flat(param.val()), grad, states.entry(param.id).or_default(), &mut self.sums);
+    }
+}
+
 struct Step<'a> {
     optimizer: &'a mut PerTensor,
     gradients: &'a Gradients,
@@ -122,28 +161,64 @@ impl ModuleMapper for Step<'_> {
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(grad) = self.gradients.get(param.id) else { return param };
-        let shape = param.val().dims();
-        let (lr_scale, weight_decay) = self.optimizer.settings(&self.path.name(), &shape);
-        let PerTensor { rule, states, decay, .. } = &mut *self.optimizer;
-        let mut hyper = Hyper { lr: self.lr * lr_scale, weight_decay, shape: &shape };
+        let (name, shape) = (self.path.name(), param.val().dims());
+        let settings = self.optimizer.settings(&name, &shape);
+        let PerTensor { rule, states, decay, globals, .. } = &mut *self.optimizer;
+        let mut hyper = hyper(settings, self.lr, globals, &name, &shape);
         let state = states.entry(param.id).or_default();
         state.step += 1;
         param.map(|old| {
-            let flat = old.inner().reshape([shape.iter().product::<usize>()]);
-            let (flat, grad) = decay.before(&mut hyper, flat, grad.clone());
-            let new = rule.update(hyper, flat, grad, state);
+            let (old, grad) = decay.before(&mut hyper, flat(old), grad.clone());
+            let new = rule.update(hyper, old, grad, state);
             Tensor::from_inner(new.reshape(shape)).require_grad()
         })
     }
 }
 
+struct EvalWeights<'a> {
+    optimizer: &'a PerTensor,
+    any: bool,
+}
+
+impl ModuleMapper for EvalWeights<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(state) = self.optimizer.states.get(&param.id) else { return param };
+        let value = param.val();
+        let (shape, tracked) = (value.dims(), value.is_autodiff());
+        let Some(weight) = self.optimizer.rule.eval_weight(&flat(if tracked { value.inner() } else { value }), state) else { return param };
+        self.any = true;
+        param.map(|_| {
+            let weight = weight.reshape(shape);
+            if tracked { Tensor::from_inner(weight).require_grad() } else { weight }
+        })
+    }
+}
+
+/// One number as a tensor of a checkpoint.
+fn read_number(data: &TensorData) -> Option<f64> {
+    if data.dtype() == DType::F64 && data.num_elements() == 1 { data.iter::<f64>().next() } else { None }
+}
+
 impl Optimizer for PerTensor {
     fn step<M: Module>(&mut self, lr: f64, model: M, gradients: &Gradients) -> M {
+        if !self.globals.is_empty() {
+            let mut observe = Observe { optimizer: self, gradients, lr, path: ModulePath::default(), sums: Numbers::new() };
+            model.visit(&mut observe);
+            let sums = observe.sums;
+            self.rule.conclude(&sums, &mut self.globals);
+        }
         model.map(&mut Step { optimizer: self, gradients, lr, path: ModulePath::default() })
     }
 
+    fn eval_weights<M: Module>(&self, model: &M) -> Option<M> {
+        let mut eval = EvalWeights { optimizer: self, any: false };
+        let model = model.clone().map(&mut eval);
+        eval.any.then_some(model)
+    }
+
     fn state<M: Module>(&self, model: &M) -> Tensors {
-        let mut tensors = Tensors::new();
+        // No parameter is called "": these are the rule's numbers over all of them.
+        let mut tensors: Tensors = self.globals.iter().map(|(name, &value)| (format!("#{name}"), TensorData::from([value]))).collect();
         for (id, name) in names_by_id(model) {
             // Step 0 says that there is no state, so that a missing one is seen.
             let state = self.states.get(&id);
@@ -151,12 +226,15 @@ impl Optimizer for PerTensor {
             for (slot, tensor) in state.iter().flat_map(|state| &state.tensors) {
                 tensors.insert(format!("{name}#{slot}"), tensor.to_data());
             }
+            for (slot, &value) in state.iter().flat_map(|state| &state.numbers) {
+                tensors.insert(format!("{name}#{slot}"), TensorData::from([value]));
+            }
         }
         tensors
     }
 
     fn load_state<M: Module>(&mut self, model: &M, tensors: &Tensors) -> Result<(), StateError> {
-        let wrong = |what, name: &str| StateError { what, name: name.into() };
+        let wrong = StateError::new;
         let sizes = fornax_weights::state(model);
         let Some(device) = model.devices().first().map(|device| device.clone().inner()) else {
             return tensors.keys().next().map_or(Ok(()), |key| Err(wrong("unknown", key)));
@@ -166,6 +244,11 @@ impl Optimizer for PerTensor {
             left.remove(key);
             tensors.get(key).ok_or_else(|| wrong("missing", key))
         };
+        let mut globals = Numbers::new();
+        for &slot in self.globals.keys() {
+            let key = format!("#{slot}");
+            globals.insert(slot, read_number(take(&key)?).ok_or_else(|| wrong("damaged", &key))?);
+        }
         let mut states = HashMap::new();
         for (id, name) in names_by_id(model) {
             let key = format!("{name}#step");
@@ -177,19 +260,24 @@ impl Optimizer for PerTensor {
             }
             let mut state = State { step, ..State::default() };
             for &slot in self.rule.slots() {
+                let Some(len) = self.rule.slot_len(slot, &name, sizes[&name].shape()) else { continue };
                 let key = format!("{name}#{slot}");
                 let data = take(&key)?;
-                if !data.dtype().is_float() || data.shape().to_vec() != [sizes[&name].num_elements()] {
+                if !data.dtype().is_float() || data.shape().to_vec() != [len] {
                     return Err(wrong("another size or type of", &key));
                 }
-                state.put(slot, Tensor::from_data(data.clone(), &device));
+                state.put(slot, Tensor::from_data(data.clone(), (&device, data.dtype())));
+            }
+            for &slot in self.rule.numbers() {
+                let key = format!("{name}#{slot}");
+                state.set_number(slot, read_number(take(&key)?).ok_or_else(|| wrong("damaged", &key))?);
             }
             states.insert(id, state);
         }
         match left.first() {
             Some(key) => Err(wrong("unknown", key)),
             None => {
-                self.states = states;
+                (self.states, self.globals) = (states, globals);
                 Ok(())
             }
         }

@@ -59,6 +59,10 @@ impl<O: Optimizer> Optimizer for Transformed<O> {
         self.inner.step(lr, model, &gradients)
     }
 
+    fn eval_weights<M: Module>(&self, model: &M) -> Option<M> {
+        self.inner.eval_weights(model)
+    }
+
     fn state<M: Module>(&self, model: &M) -> Tensors {
         let mut tensors = self.inner.state(model);
         if !self.transforms.is_empty() {

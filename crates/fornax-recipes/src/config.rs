@@ -11,7 +11,7 @@ use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConf
 use fornax_data::Augment;
 use fornax_kernels::device::BackendName;
 use fornax_optimizers::{
-    RULES, Rule, RuleConfig, Schedule,
+    Rule, RuleConfig, RuleError, Schedule,
     schedule::{ScheduleConfig, ScheduleError},
 };
 use fornax_trainer::TrainConfig;
@@ -127,32 +127,12 @@ impl Config {
             let group = group.to_string();
             move |(name, why): (String, String)| usage(format!("{group}.{name} {why}"))
         };
-        let o = &self.optimizer;
-        if !RULES.iter().any(|rule| rule.name == o.name) {
-            let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
-            return Err(usage(format!(
-                "optimizer.name is one of {}, not `{}`{}",
-                names.join(", "),
-                o.name,
-                did_you_mean(&o.name, names.iter().copied())
-            )));
-        }
+        self.optimizer.build().map_err(rule_error)?;
         self.schedule(100)?;
         self.validate_extras()?;
-        let ranges = [
-            ("optimizer.lr", o.lr, o.lr > 0.0, "above 0"),
-            ("optimizer.weight_decay", o.weight_decay, o.weight_decay >= 0.0, "0 or above"),
-            ("optimizer.momentum", o.momentum, (0.0..1.0).contains(&o.momentum), "in [0, 1)"),
-            ("optimizer.beta1", o.beta1, (0.0..1.0).contains(&o.beta1), "in [0, 1)"),
-            ("optimizer.beta2", o.beta2, (0.0..1.0).contains(&o.beta2), "in [0, 1)"),
-            ("optimizer.epsilon", o.epsilon, o.epsilon > 0.0, "above 0"),
-            ("data.std", self.data.std, self.data.std > 0.0, "above 0"),
-        ];
+        let ranges = [("data.std", self.data.std, self.data.std > 0.0, "above 0")];
         if let Some((name, value, _, range)) = ranges.iter().find(|(_, value, ok, _)| !ok || !value.is_finite()) {
             return Err(usage(format!("{name} must be {range}, not {value}")));
-        }
-        if o.nesterov && o.name == "sgd" && o.momentum == 0.0 {
-            return Err(usage("optimizer.nesterov needs optimizer.momentum above 0"));
         }
         if self.data.workers > 256 {
             return Err(usage(format!("data.workers must be at most 256, not {}", self.data.workers)));
@@ -165,7 +145,7 @@ impl Config {
 
     /// The update rule.
     pub(crate) fn rule(&self) -> Result<Box<dyn Rule>> {
-        self.optimizer.build().ok_or_else(|| usage(format!("there is no optimizer `{}`", self.optimizer.name)))
+        self.optimizer.build().map_err(rule_error)
     }
 
     /// The factor on the learning rate by step.
@@ -176,6 +156,12 @@ impl Config {
         };
         Ok(self.with_swa_rate(self.schedule.build(total).map_err(wrong)?, total))
     }
+}
+
+/// A wrong name or number under `optimizer`, with the nearest right name.
+pub(crate) fn rule_error(error: RuleError) -> anyhow::Error {
+    let hint = error.unknown.as_ref().map_or(String::new(), |(word, known)| did_you_mean(word, known.iter().map(String::as_str)));
+    usage(format!("optimizer.{error}{hint}"))
 }
 
 /// Opens a device by its names on the command line.

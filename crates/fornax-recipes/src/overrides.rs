@@ -27,22 +27,26 @@ pub(crate) fn set(config: &mut Value, text: &str) -> Result<(), String> {
     let (path, new) = (path.trim(), new.trim());
     let known = leaves(config);
     let pointer = format!("/{}", path.replace('.', "/"));
-    let Some(old) = config.pointer_mut(&pointer) else {
+    if config.pointer(&pointer).is_none() {
         let near = did_you_mean(path, known.iter().map(String::as_str));
-        let siblings =
-            path.rsplit_once('.').and_then(|(group, _)| Some((group, config.pointer(&format!("/{}", group.replace('.', "/")))?.as_object()?)));
-        let hint = match siblings {
-            Some((group, fields)) => format!("; {group} has {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
-            None if near.is_empty() => "; `--show-config` lists the fields".to_string(),
-            None => String::new(),
-        };
-        return Err(format!("there is no field `{path}`{near}{hint}"));
-    };
+        let siblings = siblings(config, path);
+        let hint = if near.is_empty() && siblings.is_empty() { "; `--show-config` lists the fields".to_string() } else { near };
+        return Err(format!("there is no field `{path}`{siblings}{hint}"));
+    }
+    let Some(old) = config.pointer_mut(&pointer) else { unreachable!("it was there") };
     if old.is_object() {
         return Err(format!("`{path}` is a group; set one of its fields, like {}", known.iter().find(|k| k.starts_with(path)).map_or("", |k| k)));
     }
     *old = parse(old, new).map_err(|wants| format!("{path} takes {wants}, not `{new}`"))?;
     Ok(())
+}
+
+/// `; optimizer "adamw" has beta1, beta2, …`: what is there in the group that `path` names, if there is one.
+fn siblings(config: &Value, path: &str) -> String {
+    let Some((group, _)) = path.rsplit_once('.') else { return String::new() };
+    let Some(fields) = config.pointer(&format!("/{}", group.replace('.', "/"))).and_then(Value::as_object) else { return String::new() };
+    let name = fields.get("name").map_or(String::new(), |name| format!(" {name}"));
+    format!("; {group}{name} has {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 /// `new` as the same type as `old`, or what that type is called.
@@ -88,7 +92,7 @@ mod tests {
             ("optimizer.lr=NaN", "takes a number"),
             ("optimzer.lr=1", "did you mean `optimizer.lr`?"),
             ("optimizer.lrr=1", "did you mean `optimizer.lr`?"),
-            ("optimizer.zzzzzzzzzzz=1", "; optimizer has lr, name, nesterov"),
+            ("optimizer.centered=true", "optimizer \"adamw\" has lr, name, nesterov"),
             ("zzzzzz=1", "--show-config"),
             ("optimizer=1", "is a group"),
             ("optimizer.lr", "key.path=value"),

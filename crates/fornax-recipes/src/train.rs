@@ -2,7 +2,7 @@
 
 use crate::{
     cli::TrainArgs,
-    config::{Config, Job, device},
+    config::{Config, Job, device, rule_error},
     error::usage,
     found::Found,
     images::{Judge, Scale, Source, backprop, measure},
@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
 use fornax_data::{ImageSet, Split};
 use fornax_kernels::random::{Key, set_step_key};
-use fornax_optimizers::parameters;
+use fornax_optimizers::{RuleConfig, parameters};
 use fornax_trainer::{
     Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system,
 };
@@ -262,7 +262,13 @@ fn configure(args: &TrainArgs, mut run: RunConfig) -> Result<RunConfig> {
         })?;
     }
     let mut value = serde_json::to_value(&run.config)?;
-    for text in &args.set {
+    // A rule's options come with its name, so that the name comes first.
+    let (names, others): (Vec<_>, Vec<_>) = args.set.iter().partition(|text| text.trim_start().starts_with("optimizer.name"));
+    for text in names {
+        overrides::set(&mut value, text).map_err(usage)?;
+        value["optimizer"] = serde_json::to_value(with_rule(&run.config.optimizer, value["optimizer"]["name"].as_str())?)?;
+    }
+    for text in others {
         overrides::set(&mut value, text).map_err(usage)?;
     }
     run.config = serde_json::from_value(value).map_err(|e| usage(format!("--set: {e}")))?;
@@ -289,6 +295,16 @@ fn configure(args: &TrainArgs, mut run: RunConfig) -> Result<RunConfig> {
     // A path that does not depend on where the next command is called from.
     run.data = args.data.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).or(run.data);
     Ok(run)
+}
+
+/// A recipe's optimizer with another rule, and all numbers of that rule's: those of the recipe were chosen for its own.
+fn with_rule(old: &RuleConfig, name: Option<&str>) -> Result<RuleConfig> {
+    let name = name.unwrap_or_default();
+    if name == old.name {
+        return Ok(old.clone());
+    }
+    let new = RuleConfig::named(name).map_err(rule_error)?;
+    Ok(RuleConfig { decay_matrices_only: old.decay_matrices_only, ..new })
 }
 
 fn out_folder(args: &TrainArgs) -> Result<PathBuf> {

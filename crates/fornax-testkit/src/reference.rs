@@ -23,6 +23,18 @@ impl Reference {
         Self(self.0.get(key).unwrap_or_else(|| panic!("the fixture has no `{key}` here")).clone())
     }
 
+    /// Whether there is such a member.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.get(key).is_some()
+    }
+
+    /// The members of an object, by name.
+    #[track_caller]
+    pub fn members(&self, key: &str) -> Vec<(String, Value)> {
+        let Value::Object(members) = self.get(key).0 else { panic!("`{key}` of the fixture is no object") };
+        members.into_iter().collect()
+    }
+
     /// The members of a list.
     #[track_caller]
     pub fn list(&self, key: &str) -> Vec<Self> {

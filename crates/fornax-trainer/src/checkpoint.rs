@@ -1,6 +1,6 @@
 //! Checkpoints: one safetensors file each, written atomically, with a checksum over everything in it.
 //!
-//! `checkpoints/step-00000500.safetensors` holds `model.*`, `ema.*`, `optimizer.*` and, as metadata, the position of the run and its config.
+//! `checkpoints/step-00000500.safetensors` holds `model.*`, `ema.*`, `eval.*`, `optimizer.*` and, as metadata, the position of the run and its config.
 
 use crate::TrainError;
 use fornax_optimizers::schedule::PlateauState;
@@ -68,6 +68,12 @@ impl Checkpoint {
         Self { position: position.clone(), config: config.into(), file }
     }
 
+    /// With the weights that the optimizer would evaluate, where these are not the model's.
+    pub fn with_eval(mut self, eval: Tensors) -> Self {
+        self.file.tensors.extend(eval.into_iter().map(|(name, data)| (format!("eval.{name}"), data)));
+        self
+    }
+
     /// Reads and checks a file.
     ///
     /// # Errors
@@ -96,16 +102,16 @@ impl Checkpoint {
         Ok(self.file.write(path)?)
     }
 
-    /// `model`, `ema` or `optimizer`.
+    /// `model`, `ema`, `optimizer` or `eval`.
     pub fn part(&self, name: &str) -> Tensors {
         self.file.part(&format!("{name}."))
     }
 
-    /// The weights to use: the averaged ones if there are any.
+    /// The weights to use: the averaged ones if there are any, then those that the optimizer evaluates, then the model's.
     pub fn weights(&self) -> Tensors {
         let mut ema = self.part("ema");
         ema.remove("#steps");
-        if ema.is_empty() { self.part("model") } else { ema }
+        [ema, self.part("eval")].into_iter().find(|part| !part.is_empty()).unwrap_or_else(|| self.part("model"))
     }
 }
 

@@ -306,7 +306,7 @@ where
     fn evaluate(&mut self, callbacks: &mut [&mut dyn Callback], regular: bool) -> Result<Flow, TrainError> {
         let model = match &self.ema {
             Some(ema) => ema.apply(self.model().clone()).valid(),
-            None => self.model().valid(),
+            None => self.fit.optimizer.eval_weights(self.model()).unwrap_or_else(|| self.model().clone()).valid(),
         };
         let evaluation = self.fit.evaluate.evaluate(&model)?;
         let step = self.position.step;
@@ -352,7 +352,8 @@ where
         let model = self.model();
         let position = Position { seconds: self.seconds(), backprop: self.fit.backprop.state(), ..self.position.clone() };
         let ema = self.ema.as_ref().map_or_else(Tensors::new, |ema| ema.state(model));
-        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model))
+        let eval = self.fit.optimizer.eval_weights(model).map_or_else(Tensors::new, |model| state(&model));
+        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model)).with_eval(eval)
     }
 
     fn save(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<(), TrainError> {

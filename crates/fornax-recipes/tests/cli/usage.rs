@@ -15,7 +15,10 @@ fn mistakes_are_named_with_their_fix() {
         (&["train", "mnist-cnn", "--set", "optimizer.lr=abc"], "optimizer.lr takes a number, not `abc`"),
         (&["train", "mnist-cnn", "--set", "optimzer.lr=1"], "did you mean `optimizer.lr`?"),
         (&["train", "mnist-cnn", "--set", "optimizer.lr=-1"], "optimizer.lr must be above 0, not -1"),
-        (&["train", "mnist-cnn", "--set", "optimizer.name=adan"], "did you mean `adam`?"),
+        (&["train", "mnist-cnn", "--set", "optimizer.name=adm"], "did you mean `adam`?"),
+        (&["train", "mnist-cnn", "--set", "optimizer.beta1=1.0"], "optimizer.beta1 must be in [0, 1), not 1"),
+        (&["train", "mnist-cnn", "--set", "optimizer.momentum=0.9"], "optimizer \"adamw\" has beta1, beta2, decay_matrices_only"),
+        (&["train", "mnist-cnn", "--set", "optimizer.nesterov=true", "--set", "optimizer.name=sgd"], "optimizer.nesterov needs momentum above 0"),
         (&["train", "mnist-cnn", "--set", "schedule.name=cosinus"], "did you mean `cosine`?"),
         (&["train", "mnist-cnn", "--set", "model.dropout=1.0"], "model.dropout must be in [0, 1)"),
         (&["train", "mnist-cnn", "--set", "model.dense=[0]"], "model.dense has a width of 0"),
@@ -79,6 +82,12 @@ fn help_version_and_lists_work() {
     let config: serde_json::Value =
         serde_json::from_str(&good(f.path(), &["train", "mnist-cnn", "--show-config", "--set", "optimizer.lr=0.5"])).unwrap();
     assert_eq!(config["optimizer"]["lr"], 0.5);
+    // A rule brings its own options and numbers, whatever the order.
+    let set = ["train", "mnist-cnn", "--show-config", "--set", "optimizer.momentum=0.9", "--set", "optimizer.name=sgd"];
+    let config: serde_json::Value = serde_json::from_str(&good(f.path(), &set)).unwrap();
+    let want = serde_json::json!({"name": "sgd", "lr": 1e-3, "weight_decay": 0.0, "decay_matrices_only": true, "momentum": 0.9, "dampening": 0.0,
+        "nesterov": false});
+    assert_eq!(config["optimizer"], want);
     assert_eq!(run(f.path(), &[]).status.code(), Some(2));
     assert_eq!(run(f.path(), &["train"]).status.code(), Some(2));
 }

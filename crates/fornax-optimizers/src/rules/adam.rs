@@ -1,12 +1,15 @@
-use crate::rule::{Hyper, Rule, RuleEntry, State};
+use super::{average, bias, decayed, penalized, square};
+use crate::{Hyper, Range, Rule, RuleEntry, State};
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Adam, as PyTorch's: decay is an L2 penalty, `gₜ ← gₜ + λ θₜ₋₁`.
 ///
 /// `mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ`; `vₜ = β₂ vₜ₋₁ + (1 − β₂) gₜ²`; `θₜ = θₜ₋₁ − η (mₜ / (1 − β₁ᵗ)) / (√(vₜ / (1 − β₂ᵗ)) + ε)`.
 ///
 /// Source: Kingma and Ba, "Adam", 2015.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Adam {
     /// β₁: 0.9.
     pub beta1: f64,
@@ -21,7 +24,7 @@ pub struct Adam {
 /// Adam with decay apart from the gradient: `θₜ₋₁ ← (1 − η λ) θₜ₋₁`, then as [`Adam`] without penalty. As PyTorch's.
 ///
 /// Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdamW(
     /// Its numbers; λ is 1e-2 by default.
     pub Adam,
@@ -39,29 +42,23 @@ impl Default for AdamW {
     }
 }
 
-fn adam(c: &crate::RuleConfig) -> Adam {
-    Adam { beta1: c.beta1, beta2: c.beta2, epsilon: c.epsilon, weight_decay: c.weight_decay }
-}
-
-pub(crate) const ENTRY: RuleEntry = RuleEntry { name: "adam", build: |c| Box::new(adam(c)) };
-pub(crate) const ENTRY_W: RuleEntry = RuleEntry { name: "adamw", build: |c| Box::new(AdamW(adam(c))) };
+/// Of every rule with Adam's three numbers.
+pub(super) const RANGES: &[(&str, Range)] = &[("beta1", Range::Share), ("beta2", Range::Share), ("epsilon", Range::Positive)];
+pub(crate) const ENTRY: RuleEntry = RuleEntry::new::<Adam>("adam", 1e-3, RANGES);
+pub(crate) const ENTRY_W: RuleEntry = RuleEntry::new::<AdamW>("adamw", 1e-3, RANGES);
 
 impl Adam {
-    fn step(&self, lr: f64, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
-        let first = state.take_or_zeros("exp_avg", &grad) * self.beta1 + grad.clone() * (1.0 - self.beta1);
-        let second = state.take_or_zeros("exp_avg_sq", &grad) * self.beta2 + grad.clone() * grad * (1.0 - self.beta2);
-        let t = state.step as i32;
-        let (bias1, bias2) = (1.0 - self.beta1.powi(t), 1.0 - self.beta2.powi(t));
+    /// What is to be subtracted from a parameter.
+    pub(super) fn step(&self, lr: f64, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
+        let first = average(state, "exp_avg", grad.clone(), self.beta1);
+        let second = average(state, "exp_avg_sq", square(&grad), self.beta2);
         // η m̂ / (√v̂ + ε), with the two corrections drawn out of the tensors.
-        let denominator = second.clone().sqrt() / bias2.sqrt() + self.epsilon;
-        let update = first.clone() / denominator * (lr / bias1);
-        state.put("exp_avg", first);
-        state.put("exp_avg_sq", second);
-        param - update
+        let denominator = second.sqrt() / bias(self.beta2, state.step).sqrt() + self.epsilon;
+        first / denominator * (lr / bias(self.beta1, state.step))
     }
 }
 
-const SLOTS: &[&str] = &["exp_avg", "exp_avg_sq"];
+pub(super) const SLOTS: &[&str] = &["exp_avg", "exp_avg_sq"];
 
 impl Rule for Adam {
     fn slots(&self) -> &'static [&'static str] {
@@ -71,8 +68,8 @@ impl Rule for Adam {
         self.weight_decay
     }
     fn update(&self, hyper: Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
-        let grad = if hyper.weight_decay == 0.0 { grad } else { grad + param.clone() * hyper.weight_decay };
-        self.step(hyper.lr, param, grad, state)
+        let grad = penalized(&hyper, &param, grad);
+        param - self.step(hyper.lr, grad, state)
     }
 }
 
@@ -84,7 +81,6 @@ impl Rule for AdamW {
         self.0.weight_decay
     }
     fn update(&self, hyper: Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
-        let param = if hyper.weight_decay == 0.0 { param } else { param * (1.0 - hyper.lr * hyper.weight_decay) };
-        self.0.step(hyper.lr, param, grad, state)
+        decayed(&hyper, param) - self.0.step(hyper.lr, grad, state)
     }
 }
