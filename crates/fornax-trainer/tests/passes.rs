@@ -155,9 +155,11 @@ impl fornax_trainer::Callback for StopAt {
     }
 }
 
-fn backprop() -> Sam<Scaled<fn(&Pair, Targets) -> Tensor<1>>> {
+type Loss = fn(&Pair, Targets) -> Tensor<1>;
+
+fn backprop() -> Sam<Scaled<Loss>> {
     let scale = LossScale { interval: 5, ..LossScale::default() };
-    Sam { inner: Scaled { loss: loss as fn(&Pair, Targets) -> Tensor<1>, scale: Some(scale) }, rho: 0.01, adaptive: false }
+    Sam { inner: Scaled { loss: loss as Loss, scale: Some(scale) }, rho: 0.01, adaptive: false }
 }
 
 fn watchful() -> Schedule {

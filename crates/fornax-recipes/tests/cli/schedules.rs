@@ -26,8 +26,8 @@ fn a_schedule_by_name_brings_its_options() {
     assert_eq!((cycle["schedule"]["warmup"].as_f64(), cycle["schedule"]["three_phases"].as_bool()), (Some(0.0), Some(true)));
 
     for (args, part) in [
-        (&["schedule.name=step", "schedule.gama=0.5"][..], "did you mean `schedule.gamma`?; schedule has gamma, name, size, warmup"),
-        (&["schedule.size=0.5"], "; schedule has end, name, warmup"),
+        (&["schedule.name=step", "schedule.gama=0.5"][..], "has gamma, name, size, warmup"),
+        (&["schedule.size=0.5"], "has end, name, warmup"),
         (&["schedule.name=step", "schedule.size=2"], "schedule.size must be a share of the steps in (0, 1], not 2"),
         (&["schedule.name=step", "schedule.gamma=x"], "schedule.gamma takes a number, not `x`"),
         (&["schedule.name=cosin"], "did you mean `cosine`?"),
