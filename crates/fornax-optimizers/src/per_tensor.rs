@@ -19,7 +19,7 @@ pub trait Optimizer {
     fn load_state<M: Module>(&mut self, model: &M, state: &Tensors) -> Result<(), StateError>;
 
     /// The weights to evaluate and publish, where these are not the ones that gradients are taken at: of
-    /// [`ScheduleFreeSgd`](crate::rules::ScheduleFreeSgd) and its kin.
+    /// [`ScheduleFreeSgd`](crate::rules::ScheduleFreeSgd) and its kin. The trainer takes them where it keeps no average of its own.
     fn eval_weights<M: Module>(&self, _model: &M) -> Option<M> {
         None
     }

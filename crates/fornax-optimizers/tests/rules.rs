@@ -195,3 +195,39 @@ fn a_tied_parameter_has_one_gradient() {
     assert_eq!(gradients.len(), 1);
     assert_close(gradients.get(model.a.id).expect("a gradient"), [4.0, 6.0], 1e-6, 0.0);
 }
+
+#[derive(Module, Debug)]
+struct Transformer {
+    embedding: Param<Tensor<2>>,
+    hidden: Param<Tensor<2>>,
+    kernel: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+    lm_head: Param<Tensor<2>>,
+}
+
+#[test]
+fn muon_takes_hidden_matrices_and_leaves_the_rest_to_adamw() {
+    let device = device().autodiff();
+    let zeros = |shape: [usize; 2]| Param::from_tensor(Tensor::<2>::zeros(shape, &device));
+    let model = Transformer {
+        embedding: zeros([4, 3]),
+        hidden: zeros([2, 3]),
+        kernel: Param::from_tensor(Tensor::zeros([2, 1, 3, 1], &device)),
+        bias: Param::from_tensor(Tensor::zeros([3], &device)),
+        lm_head: zeros([3, 4]),
+    };
+    let g = Tensor::<2>::from_data([[3.0, -1.0, 0.5], [0.2, 0.7, -0.3]], &device);
+    let rest = model.embedding.val().sum() + model.bias.val().sum() + model.lm_head.val().sum() + model.kernel.val().sum();
+    let gradients = Gradients::of(&((model.hidden.val() * g).sum() + rest), &model);
+    let muon = RuleConfig::named("muon").expect("it is in the list").with("adamw_lr_scale", 0.5);
+    let mut muon = PerTensor::boxed(muon.build().expect("in range"));
+    let model = muon.step(1.0, model, &gradients);
+    let by_muon: Vec<_> = muon.state(&model).into_keys().filter_map(|key| key.strip_suffix("#momentum").map(str::to_string)).collect();
+    assert_eq!(by_muon, ["hidden", "kernel"]);
+    // Adam's first step is η, whatever the gradient.
+    assert_close(model.embedding.val(), [-0.5; 12], 1e-4, 0.0);
+    // An orthogonal step: both rows about as long, and at right angles, times √(3 outputs / 2 inputs).
+    let rows = model.hidden.val().matmul(model.hidden.val().transpose()).values();
+    let scale = 1.5;
+    assert!((0.5..1.5).contains(&(rows[0] / scale)) && (0.5..1.5).contains(&(rows[3] / scale)) && rows[1].abs() < 0.3, "{rows:?}");
+}

@@ -170,29 +170,54 @@ fn gradients_of_small_batches_average_to_those_of_a_large_one() {
     }
 }
 
+/// Trains into `out`, sends the signal after a few steps, checks the exit code, and resumes to the end.
+#[cfg(unix)]
+fn cut_and_resume(folder: &Path, out: &str, more: &[&str], (signal, code): (&str, i32)) {
+    let mut child = crate::support::fornax(folder, &train_args(out, more)).spawn().unwrap();
+    let metrics = folder.join(out).join("metrics.jsonl");
+    while fs::metadata(&metrics).map_or(0, |m| m.len()) < 300 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let kill = std::process::Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(code));
+    assert!(run(folder, &["train", "mnist-best", "--quiet", "--resume", "--out", out]).status.success());
+}
+
+/// The hash of a run's weights, and all its metrics.
+#[cfg(unix)]
+fn end(folder: &Path, out: &str) -> (String, Vec<u8>) {
+    let hash = good(folder, &["inspect", out, "--hash"]).lines().last().unwrap().to_string();
+    (hash, fs::read(folder.join(out).join("metrics.jsonl")).unwrap())
+}
+
 #[test]
 #[cfg(unix)]
 fn a_signal_writes_a_checkpoint_and_the_run_goes_on_to_the_same_end() {
     let f = tempfile::tempdir().unwrap();
     good(f.path(), &train_args("whole", &["--steps", "60"]));
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let out = format!("cut-{signal}");
-        let mut child = crate::support::fornax(f.path(), &train_args(&out, &["--steps", "60"])).spawn().unwrap();
-        let metrics = f.path().join(&out).join("metrics.jsonl");
-        while fs::metadata(&metrics).map_or(0, |m| m.len()) < 300 {
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        let kill = std::process::Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        assert_eq!(child.wait().unwrap().code(), Some(code));
-        assert!(run(f.path(), &["train", "mnist-best", "--quiet", "--resume", "--out", &out]).status.success());
-        let end = |out: &str| {
-            (
-                good(f.path(), &["inspect", out, "--hash"]).lines().last().unwrap().to_string(),
-                fs::read(f.path().join(out).join("metrics.jsonl")).unwrap(),
-            )
-        };
-        assert_eq!(end("whole"), end(&out));
+    for stop in [("INT", 130), ("TERM", 143)] {
+        let out = format!("cut-{}", stop.0);
+        cut_and_resume(f.path(), &out, &["--steps", "60"], stop);
+        assert_eq!(end(f.path(), "whole"), end(f.path(), &out));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn rules_with_more_state_than_adam_resume_and_publish_what_they_evaluate() {
+    let f = tempfile::tempdir().unwrap();
+    for rule in ["schedule-free-adamw", "prodigy", "soap"] {
+        let (name, cut) = (format!("optimizer.name={rule}"), format!("{rule}-cut"));
+        let more = ["--set", name.as_str(), "--set", "trainer.ema_decay=0.0", "--steps", "60", "--json"];
+        let report = last_json(&good(f.path(), &train_args(rule, &more)));
+        cut_and_resume(f.path(), &cut, &more, ("INT", 130));
+        assert_eq!(end(f.path(), rule), end(f.path(), &cut), "{rule}");
+        // With Schedule-Free these are not the weights that gradients are taken at.
+        let valid = last_json(&good(f.path(), &["eval", rule, "--split", "valid", "--json"]));
+        let (a, b) = (valid["valid"]["loss"].as_f64().unwrap(), report["valid"]["loss"].as_f64().unwrap());
+        assert!((a - b).abs() < 1e-9, "{rule}: {a} {b}");
+        assert!(report["valid"]["accuracy"].as_f64().unwrap() > 0.5, "{rule}: {report}");
     }
 }
 
