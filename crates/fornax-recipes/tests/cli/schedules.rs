@@ -142,7 +142,7 @@ fn a_run_with_everything_around_its_rule_resumes_to_the_same_bits() {
 #[test]
 fn each_thing_around_the_rule_makes_a_difference_and_is_checked() {
     let f = tempfile::tempdir().unwrap();
-    let base = ["--steps=6", "--set=optimizer.name=sgd", "--set=optimizer.lr=0.05"];
+    let base = ["--steps=6", "--set=optimizer.name=sgd", "--set=optimizer.lr=0.05", "--set=optimizer.weight_decay=0.1"];
     good(f.path(), &train_args("plain", &base));
     let plain = hash(f.path(), "plain");
     let things = [
