@@ -9,12 +9,16 @@ import optimizers
 import recurrent
 import transformers
 import rules
+import schedules
+import wrappers
 
 if __name__ == "__main__":
     layers.write()
     optimizers.write()
     rules.write()
+    schedules.write()
     architectures.write()
     recurrent.write()
     transformers.write()
     architectures.write_transformers()
+    wrappers.write()

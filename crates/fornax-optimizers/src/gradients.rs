@@ -74,6 +74,24 @@ impl Gradients {
         self.tensors.iter().map(|(_, g)| sum_of_squares(g.clone())).sum::<f64>().sqrt()
     }
 
+    /// Replaces each by what `f` makes of it, in the module's order.
+    ///
+    /// # Panics
+    /// If `f` changes a shape.
+    pub fn map(&mut self, mut f: impl FnMut(ParamId, Tensor<1>) -> Tensor<1>) {
+        for (id, grad) in &mut self.tensors {
+            let shape = grad.dims();
+            grad.inplace(|grad| f(*id, grad));
+            assert_eq!(grad.dims(), shape, "a gradient has the shape of its parameter");
+        }
+    }
+
+    /// Drops the gradients for which `keep` is false: those parameters stay.
+    pub fn retain(&mut self, mut keep: impl FnMut(ParamId) -> bool) {
+        self.tensors.retain(|(id, _)| keep(*id));
+        self.index = self.tensors.iter().enumerate().map(|(i, (id, _))| (*id, i)).collect();
+    }
+
     /// Multiplies all by `factor`.
     pub fn scale(&mut self, factor: f64) {
         for (_, grad) in &mut self.tensors {

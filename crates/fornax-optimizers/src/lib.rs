@@ -25,21 +25,33 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
+mod adjust;
+mod average;
 mod config;
-mod ema;
+mod decay;
 mod gradients;
 mod lbfgs;
 mod linalg;
+mod lookahead;
+mod loss_scale;
+mod parameters;
 mod per_tensor;
 mod rule;
 pub mod rules;
 pub mod schedule;
+pub mod transform;
 
+pub use adjust::{Adjust, Change, WidthRule};
+pub use average::Average;
 pub use config::{Options, Range, RuleConfig, RuleEntry, RuleError};
-pub use ema::Ema;
+pub use decay::Decay;
 pub use gradients::Gradients;
 pub use lbfgs::Lbfgs;
+pub use lookahead::Lookahead;
+pub use loss_scale::LossScale;
+pub use parameters::{Parameter, name_matches, parameters};
 pub use per_tensor::{Group, Optimizer, PerTensor, StateError};
 pub use rule::{Hyper, Numbers, Rule, State};
 pub use rules::{Adam, AdamW, RULES, Sgd};
 pub use schedule::Schedule;
+pub use transform::{Transform, Transformed};

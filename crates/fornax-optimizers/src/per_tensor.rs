@@ -1,4 +1,4 @@
-use crate::{Gradients, Hyper, Numbers, Rule, State};
+use crate::{Adjust, Decay, Gradients, Hyper, Numbers, Rule, State, adjust::adjusted, parameters::flat};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{ModulePath, Tensors, names_by_id};
@@ -60,6 +60,8 @@ impl Group {
 pub struct PerTensor {
     rule: Box<dyn Rule>,
     groups: Vec<Group>,
+    adjust: Vec<Adjust>,
+    decay: Decay,
     states: HashMap<ParamId, State>,
     globals: Numbers,
 }
@@ -73,7 +75,7 @@ impl PerTensor {
     /// As [`PerTensor::new`], of a rule chosen at run time.
     pub fn boxed(rule: Box<dyn Rule>) -> Self {
         let globals = rule.globals().into_iter().collect();
-        Self { rule, groups: vec![], states: HashMap::new(), globals }
+        Self { rule, groups: vec![], adjust: vec![], decay: Decay::Rule, states: HashMap::new(), globals }
     }
 
     /// With one more group.
@@ -81,23 +83,40 @@ impl PerTensor {
         self.groups.push(group);
         self
     }
-}
 
-/// A parameter in both passes of a step: what the rule is told of it, from its groups.
-fn hyper<'a>(rule: &dyn Rule, groups: &[Group], lr: f64, globals: &'a Numbers, name: &'a str, shape: &'a [usize]) -> Hyper<'a> {
-    let group = groups.iter().rev().find(|group| (group.select)(name, shape));
-    Hyper {
-        lr: lr * group.map_or(1.0, |g| g.lr_scale),
-        weight_decay: group.and_then(|g| g.weight_decay).unwrap_or(rule.weight_decay()),
-        shape,
-        name,
-        globals,
+    /// With one more adjustment, after the groups and those that there are.
+    pub fn with_adjust(mut self, adjust: Adjust) -> Self {
+        self.adjust.push(adjust);
+        self
+    }
+
+    /// With decay of another kind than the rule's.
+    pub fn with_decay(mut self, decay: Decay) -> Self {
+        self.decay = decay;
+        self
+    }
+
+    /// What chose a parameter, for a table: the last group that matches, and every adjustment.
+    pub fn groups_of(&self, name: &str, shape: &[usize]) -> Vec<String> {
+        let group = self.groups.iter().rposition(|group| (group.select)(name, shape)).map(|i| match self.groups[i] {
+            Group { lr_scale: 1.0, weight_decay: Some(0.0), .. } => "no decay".to_string(),
+            _ => format!("group {i}"),
+        });
+        let adjust = self.adjust.iter().filter(|adjust| adjust.change(name, shape).is_some()).map(|adjust| adjust.label().to_string());
+        group.into_iter().chain(adjust).collect()
+    }
+
+    /// What a parameter of that name and shape gets: η's factor and λ, after groups and adjustments.
+    pub fn settings(&self, name: &str, shape: &[usize]) -> (f64, f64) {
+        let group = self.groups.iter().rev().find(|group| (group.select)(name, shape));
+        let start = (group.map_or(1.0, |g| g.lr_scale), group.and_then(|g| g.weight_decay).unwrap_or(self.rule.weight_decay()));
+        adjusted(&self.adjust, name, shape, start)
     }
 }
 
-fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
-    let n = tensor.shape().num_elements();
-    tensor.reshape([n])
+/// A parameter in both passes of a step: what the rule is told of it.
+fn hyper<'a>((lr_scale, weight_decay): (f64, f64), lr: f64, globals: &'a Numbers, name: &'a str, shape: &'a [usize]) -> Hyper<'a> {
+    Hyper { lr: lr * lr_scale, weight_decay, shape, name, globals }
 }
 
 /// The pass over all parameters before the first of them moves.
@@ -118,10 +137,11 @@ impl ModuleVisitor for Observe<'_> {
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(grad) = self.gradients.get(param.id) else { return };
-        let PerTensor { rule, groups, states, globals } = &mut *self.optimizer;
         let (name, shape) = (self.path.name(), param.val().dims());
-        let hyper = hyper(rule.as_ref(), groups, self.lr, globals, &name, &shape);
-        rule.observe(hyper, &flat(param.val().inner()), grad, states.entry(param.id).or_default(), &mut self.sums);
+        let settings = self.optimizer.settings(&name, &shape);
+        let PerTensor { rule, states, globals, .. } = &mut *self.optimizer;
+        let hyper = hyper(settings, self.lr, globals, &name, &shape);
+        rule.observe(hyper, &flat(param.val()), grad, states.entry(param.id).or_default(), &mut self.sums);
     }
 }
 
@@ -141,13 +161,15 @@ impl ModuleMapper for Step<'_> {
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(grad) = self.gradients.get(param.id) else { return param };
-        let PerTensor { rule, groups, states, globals } = &mut *self.optimizer;
         let (name, shape) = (self.path.name(), param.val().dims());
-        let hyper = hyper(rule.as_ref(), groups, self.lr, globals, &name, &shape);
+        let settings = self.optimizer.settings(&name, &shape);
+        let PerTensor { rule, states, decay, globals, .. } = &mut *self.optimizer;
+        let mut hyper = hyper(settings, self.lr, globals, &name, &shape);
         let state = states.entry(param.id).or_default();
         state.step += 1;
         param.map(|old| {
-            let new = rule.update(hyper, flat(old.inner()), grad.clone(), state);
+            let (old, grad) = decay.before(&mut hyper, flat(old), grad.clone());
+            let new = rule.update(hyper, old, grad, state);
             Tensor::from_inner(new.reshape(shape)).require_grad()
         })
     }

@@ -18,6 +18,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Train a recipe: checkpoints, metrics, a report.
+    #[command(after_help = crate::extras::help())]
     Train(TrainArgs),
     /// Measure a run's best checkpoint.
     Eval(EvalArgs),
@@ -25,14 +26,8 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// List, fetch and find data sets.
     Data(DataArgs),
-    /// Show what a checkpoint, a weight file or a run holds.
-    Inspect {
-        /// A run folder, a checkpoint or a safetensors file.
-        path: PathBuf,
-        /// Print one SHA-256 over the weights' names, shapes and bytes on the last line.
-        #[arg(long)]
-        hash: bool,
-    },
+    /// Show what a checkpoint, a weight file or a run holds; of a run also its learning rates and groups.
+    Inspect(InspectArgs),
     /// Time training or inference of a workload.
     Bench(BenchArgs),
 }
@@ -164,6 +159,24 @@ pub(crate) enum DataCommand {
         /// A name from `fornax data list`.
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A run folder, a checkpoint or a safetensors file.
+    pub(crate) path: PathBuf,
+    /// Print one SHA-256 over the weights' names, shapes and bytes on the last line.
+    #[arg(long)]
+    pub(crate) hash: bool,
+    /// Plot the learning rate over the run's steps, here and into RUN/schedule.svg.
+    #[arg(long, conflicts_with = "hash")]
+    pub(crate) schedule: bool,
+    /// Print each parameter of the run with its shape, learning rate, decay and groups.
+    #[arg(long, conflicts_with_all = ["hash", "schedule"])]
+    pub(crate) groups: bool,
+    /// With --schedule or --groups: the values as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{did_you_mean, usage},
+    extras::{AverageConfig, GradientConfig, GroupConfig},
     found::check_name,
 };
 use anyhow::Result;
@@ -9,7 +10,10 @@ use burn::tensor::Device;
 use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig};
 use fornax_data::Augment;
 use fornax_kernels::device::BackendName;
-use fornax_optimizers::{Group, PerTensor, RuleConfig, RuleError, Schedule, schedule::SCHEDULES};
+use fornax_optimizers::{
+    Rule, RuleConfig, RuleError, Schedule,
+    schedule::{ScheduleConfig, ScheduleError},
+};
 use fornax_trainer::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +28,12 @@ pub(crate) struct Config {
     pub(crate) optimizer: RuleConfig,
     pub(crate) schedule: ScheduleConfig,
     pub(crate) trainer: TrainConfig,
+    #[serde(default)]
+    pub(crate) gradient: GradientConfig,
+    #[serde(default)]
+    pub(crate) groups: GroupConfig,
+    #[serde(default)]
+    pub(crate) average: AverageConfig,
 }
 
 /// `data.*`
@@ -51,18 +61,6 @@ pub(crate) enum ModelConfig {
     ConvNet(ConvNetConfig),
     LeNet5(LeNet5Config),
     Mlp(MlpConfig),
-}
-
-/// `schedule.*`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ScheduleConfig {
-    /// constant, linear or cosine.
-    pub(crate) name: String,
-    /// Share of the steps in which the rate climbs.
-    pub(crate) warmup: f64,
-    /// The last rate as a share of the peak.
-    pub(crate) end: f64,
 }
 
 /// Something to do with a model of any architecture.
@@ -130,16 +128,9 @@ impl Config {
             move |(name, why): (String, String)| usage(format!("{group}.{name} {why}"))
         };
         self.optimizer.build().map_err(rule_error)?;
-        if !SCHEDULES.iter().any(|(name, _)| *name == self.schedule.name) {
-            let names: Vec<_> = SCHEDULES.iter().map(|(name, _)| *name).collect();
-            let s = &self.schedule.name;
-            return Err(usage(format!("schedule.name is one of {}, not `{s}`{}", names.join(", "), did_you_mean(s, names.iter().copied()))));
-        }
-        let ranges = [
-            ("schedule.warmup", self.schedule.warmup, (0.0..=1.0).contains(&self.schedule.warmup), "a share in [0, 1]"),
-            ("schedule.end", self.schedule.end, (0.0..=1.0).contains(&self.schedule.end), "a share in [0, 1]"),
-            ("data.std", self.data.std, self.data.std > 0.0, "above 0"),
-        ];
+        self.schedule(100)?;
+        self.validate_extras()?;
+        let ranges = [("data.std", self.data.std, self.data.std > 0.0, "above 0")];
         if let Some((name, value, _, range)) = ranges.iter().find(|(_, value, ok, _)| !ok || !value.is_finite()) {
             return Err(usage(format!("{name} must be {range}, not {value}")));
         }
@@ -152,19 +143,18 @@ impl Config {
         self.trainer.validate().map_err(|(name, why)| field("trainer")((name.into(), why)))
     }
 
-    /// The update rule, with its groups.
-    pub(crate) fn optimizer(&self) -> Result<PerTensor> {
-        let optimizer = PerTensor::boxed(self.optimizer.build().map_err(rule_error)?);
-        Ok(if self.optimizer.decay_matrices_only { optimizer.with_group(Group::VECTORS_WITHOUT_DECAY) } else { optimizer })
+    /// The update rule.
+    pub(crate) fn rule(&self) -> Result<Box<dyn Rule>> {
+        self.optimizer.build().map_err(rule_error)
     }
 
     /// The factor on the learning rate by step.
     pub(crate) fn schedule(&self, total: u64) -> Result<Schedule> {
-        let s = &self.schedule;
-        let warmup = (s.warmup * total as f64).round() as u64;
-        let (_, build) = SCHEDULES.iter().find(|(name, _)| *name == s.name).ok_or_else(|| usage(format!("there is no schedule `{}`", s.name)))?;
-        let main = build(total - warmup, s.end);
-        Ok(if warmup > 0 { main.warm_up(warmup) } else { main })
+        let wrong = |error: ScheduleError| {
+            let near = error.unknown.as_ref().map(|(word, known)| did_you_mean(word, known.iter().map(String::as_str)));
+            usage(format!("schedule.{error}{}", near.unwrap_or_default()))
+        };
+        Ok(self.with_swa_rate(self.schedule.build(total).map_err(wrong)?, total))
     }
 }
 

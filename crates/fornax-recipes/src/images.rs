@@ -7,7 +7,7 @@ use fornax_architectures::ImageClassifier;
 use fornax_data::{Example, ImageDataset, ImageSet, Loader};
 use fornax_explain::{grad_cam, overlay};
 use fornax_layers::loss::cross_entropy;
-use fornax_trainer::{Backprop, Batches, Evaluate, Evaluation, Plain, SourceError, TrainError, metrics::Confusion, report::Picture};
+use fornax_trainer::{Backprop, Batches, Evaluate, Evaluation, Sam, Scaled, SourceError, TrainError, metrics::Confusion, report::Picture};
 use image::{DynamicImage, GrayImage, RgbImage};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use std::sync::Arc;
 const EVAL_BATCH: usize = 250;
 
 /// `[B, C, H, W]` and `[B]`.
+#[derive(Debug, Clone)]
 pub(crate) struct Batch {
     images: Tensor<4>,
     targets: Tensor<1, Int>,
@@ -89,9 +90,11 @@ impl Batches for Source {
     }
 }
 
-/// Cross-entropy by plain back-propagation.
-pub(crate) fn backprop<M: ImageClassifier>() -> impl Backprop<M, Batch> {
-    Plain(|model: &M, batch: Batch| cross_entropy(model.forward(batch.images), batch.targets, 0.0))
+/// Cross-entropy, in one pass or in SAM's two.
+pub(crate) fn backprop<M: ImageClassifier>(config: &Config) -> impl Backprop<M, Batch> {
+    let loss = |model: &M, batch: Batch| cross_entropy(model.forward(batch.images), batch.targets, 0.0);
+    let inner = Scaled { loss, scale: config.loss_scale() };
+    Sam { inner, rho: config.gradient.sam, adaptive: config.gradient.sam_adaptive }
 }
 
 /// What a model says of one image.

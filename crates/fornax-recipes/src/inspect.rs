@@ -1,13 +1,22 @@
 //! `fornax inspect`
 
-use crate::ui;
+use crate::{cli::InspectArgs, error::usage, schedule_view, ui};
 use anyhow::{Context, Result, bail};
 use fornax_data::{idx, npy, picture, picture::Colour};
 use fornax_trainer::{RunDir, checkpoint::Checkpoints};
 use fornax_weights::{TensorFile, Tensors, sha256_of};
 use std::path::{Path, PathBuf};
 
-pub(crate) fn run(path: &Path, hash: bool) -> Result<u8> {
+pub(crate) fn run(args: &InspectArgs) -> Result<u8> {
+    match args {
+        InspectArgs { schedule: true, path, json, .. } => schedule_view::schedule(path, *json),
+        InspectArgs { groups: true, path, json, .. } => schedule_view::groups(path, *json),
+        InspectArgs { json: true, .. } => Err(usage("--json goes with --schedule or --groups")),
+        InspectArgs { path, hash, .. } => contents(path, *hash),
+    }
+}
+
+fn contents(path: &Path, hash: bool) -> Result<u8> {
     if let Some(line) = array(path)? {
         anyhow::ensure!(!hash, "--hash is for weights; {} is data", path.display());
         ui::out(format!("{}\n{line}", path.display()));

@@ -8,12 +8,14 @@ mod data;
 mod digit;
 mod error;
 mod eval;
+mod extras;
 mod found;
 mod images;
 mod inspect;
 mod overrides;
 mod predict;
 mod recipes;
+mod schedule_view;
 mod train;
 mod ui;
 
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         cli::Command::Eval(args) => eval::run(&args),
         cli::Command::Predict(args) => predict::run(&args),
         cli::Command::Data(args) => data::run(&args),
-        cli::Command::Inspect { path, hash } => inspect::run(&path, hash),
+        cli::Command::Inspect(args) => inspect::run(&args),
         cli::Command::Bench(args) => bench::run(&args),
     };
     match result {

@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use fornax_architectures::ImageClassifier;
 use fornax_data::{ImageSet, Split};
 use fornax_kernels::random::{Key, set_step_key};
-use fornax_optimizers::RuleConfig;
+use fornax_optimizers::{RuleConfig, parameters};
 use fornax_trainer::{
     Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system,
 };
@@ -119,10 +119,11 @@ impl Job for Train<'_> {
         let examples = train.len();
         let source = Source::new(config, train, &device, args.overfit_batches)?;
         if args.find_lr {
-            return find_lr(model, &source, config, &folder);
+            return find_lr(model, &source, config, &folder, &device);
         }
-        let judge = |images| Judge { images, scale: Scale::of(config), device: device.clone().inner() };
         let total = config.trainer.total_steps(source.per_epoch());
+        let optimizer = config.optimizer(&parameters(&model), &device, total)?;
+        let judge = |images| Judge { images, scale: Scale::of(config), device: device.clone().inner() };
         ui::note(format!(
             "{}: {params} parameters, {examples} training and {} validation images, {total} steps of {} on {} with {} threads, seed {}",
             config.recipe,
@@ -144,9 +145,9 @@ impl Job for Train<'_> {
             Fit {
                 model,
                 batches: &source,
-                backprop: backprop(),
+                backprop: backprop(config),
                 evaluate: judge(&valid),
-                optimizer: config.optimizer()?,
+                optimizer,
                 schedule: config.schedule(total)?,
                 lr: config.optimizer.lr,
                 seed: config.seed,
@@ -233,8 +234,10 @@ fn summary(report: &Value) -> Vec<(String, String)> {
     ]
 }
 
-fn find_lr<M: ImageClassifier>(model: M, source: &Source, config: &Config, folder: &RunDir) -> Result<u8> {
-    let curve = lr_finder::find(model, source, backprop(), config.optimizer()?, config.seed, lr_finder::Range::default())?;
+fn find_lr<M: ImageClassifier>(model: M, source: &Source, config: &Config, folder: &RunDir, device: &Device) -> Result<u8> {
+    let range = lr_finder::Range::default();
+    let optimizer = config.optimizer(&parameters(&model), device, range.steps)?;
+    let curve = lr_finder::find(model, source, backprop(config), optimizer, config.seed, range)?;
     folder.write("lr_finder.svg", curve.svg().as_bytes())?;
     for (lr, loss) in curve.points.iter().step_by(5) {
         ui::out(format!("lr {lr:.2e}  loss {loss:.4}"));
@@ -249,6 +252,15 @@ fn find_lr<M: ImageClassifier>(model: M, source: &Source, config: &Config, folde
 
 /// The recipe's configuration (or a run's, to resume) with what the command line changes.
 fn configure(args: &TrainArgs, mut run: RunConfig) -> Result<RunConfig> {
+    // The schedule's name first: it says which options there are.
+    let name = args.set.iter().rev().find_map(|text| text.split_once('=').filter(|(path, _)| path.trim() == "schedule.name"));
+    if let Some((_, name)) = name {
+        run.config.schedule = run.config.schedule.renamed(name.trim()).or_else(|_| {
+            // Refused below, with what there is.
+            run.config.schedule.name = name.trim().into();
+            run.config.schedule(1).map(|_| run.config.schedule.clone())
+        })?;
+    }
     let mut value = serde_json::to_value(&run.config)?;
     // A rule's options come with its name, so that the name comes first.
     let (names, others): (Vec<_>, Vec<_>) = args.set.iter().partition(|text| text.trim_start().starts_with("optimizer.name"));

@@ -3,6 +3,7 @@
 //! `checkpoints/step-00000500.safetensors` holds `model.*`, `ema.*`, `eval.*`, `optimizer.*` and, as metadata, the position of the run and its config.
 
 use crate::TrainError;
+use fornax_optimizers::schedule::PlateauState;
 use fornax_weights::{TensorFile, Tensors, WeightError};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -14,7 +15,7 @@ use std::{
 const FORMAT: &str = "fornax-checkpoint/1";
 
 /// Where a run is, apart from its tensors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// Steps done.
@@ -35,12 +36,12 @@ pub struct Position {
     pub seconds: f64,
     /// Whether the run has ended by itself (steps done, or early stopping).
     pub finished: bool,
-}
-
-impl Default for Position {
-    fn default() -> Self {
-        Self { step: 0, best: None, stale: 0, loss_sum: 0.0, loss_count: 0, train_loss: None, metrics_bytes: 0, seconds: 0.0, finished: false }
-    }
+    /// What the schedule's plateau has seen.
+    #[serde(default)]
+    pub plateau: PlateauState,
+    /// What back-propagation remembers.
+    #[serde(default)]
+    pub backprop: Vec<f64>,
 }
 
 /// A checkpoint in memory.

@@ -1,8 +1,9 @@
+use fornax_optimizers::Average;
 use serde::{Deserialize, Serialize};
 
 /// All that the loop needs to know; `trainer.*` on the command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Examples a batch.
     pub batch_size: usize,
@@ -16,6 +17,12 @@ pub struct TrainConfig {
     pub clip_norm: f64,
     /// Decay of the average of weights that is evaluated and kept; 0 for none.
     pub ema_decay: f64,
+    /// Let that decay climb: min(decay, (1 + t) / (10 + t)).
+    pub ema_warmup: bool,
+    /// Share of the run after which the mean of weights (SWA) is evaluated and kept instead; 0 for none.
+    pub swa_start: f64,
+    /// Steps between the weights of that mean; 0 for once an epoch, 1 for Polyak's.
+    pub swa_every: u64,
     /// Steps between evaluations; 0 for once an epoch.
     pub eval_every: u64,
     /// Steps between checkpoints; 0 for once an evaluation.
@@ -39,6 +46,9 @@ impl Default for TrainConfig {
             accumulate: 1,
             clip_norm: 0.0,
             ema_decay: 0.0,
+            ema_warmup: false,
+            swa_start: 0.0,
+            swa_every: 0,
             eval_every: 0,
             checkpoint_every: 0,
             keep_checkpoints: 3,
@@ -69,6 +79,12 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.ema_decay) {
             return Err(("ema_decay", format!("must be in [0, 1), not {}", self.ema_decay)));
         }
+        if !(0.0..1.0).contains(&self.swa_start) {
+            return Err(("swa_start", format!("must be a share of the run in [0, 1), not {}", self.swa_start)));
+        }
+        if self.swa_start > 0.0 && self.ema_decay > 0.0 {
+            return Err(("swa_start", "and trainer.ema_decay are two averages; set one of them to 0".into()));
+        }
         Ok(())
     }
 
@@ -78,6 +94,25 @@ impl TrainConfig {
             0 => (self.epochs * per_epoch as f64 / self.accumulate as f64).ceil().max(1.0) as u64,
             steps => steps,
         }
+    }
+
+    /// The average of weights that is evaluated and kept, if there is one.
+    pub fn average(&self, per_epoch: usize) -> Option<Average> {
+        if self.swa_start > 0.0 {
+            let start = (self.swa_start * self.total_steps(per_epoch) as f64).round() as u64;
+            let epoch = (per_epoch as u64).div_ceil(self.accumulate as u64).max(1);
+            return Some(Average::swa(start, if self.swa_every == 0 { epoch } else { self.swa_every }));
+        }
+        match (self.ema_decay > 0.0, self.ema_warmup) {
+            (false, _) => None,
+            (true, false) => Some(Average::ema(self.ema_decay)),
+            (true, true) => Some(Average::ema_with_warm_up(self.ema_decay)),
+        }
+    }
+
+    /// Whether more of the metric `monitor` is better.
+    pub fn maximizes(&self) -> bool {
+        !matches!(self.monitor.as_str(), "loss" | "perplexity" | "per" | "wer" | "cer")
     }
 
     /// Steps between evaluations.
@@ -90,10 +125,7 @@ impl TrainConfig {
 
     /// Whether `new` is better than `old` by the metric `monitor`.
     pub fn is_better(&self, new: f64, old: f64) -> bool {
-        match self.monitor.as_str() {
-            "loss" | "perplexity" | "per" | "wer" | "cer" => new < old,
-            _ => new > old,
-        }
+        if self.maximizes() { new > old } else { new < old }
     }
 }
 
@@ -122,6 +154,8 @@ mod tests {
             ("epochs", TrainConfig { epochs: f64::NAN, ..good.clone() }),
             ("clip_norm", TrainConfig { clip_norm: -0.1, ..good.clone() }),
             ("ema_decay", TrainConfig { ema_decay: 1.0, ..good.clone() }),
+            ("swa_start", TrainConfig { swa_start: 1.0, ..good.clone() }),
+            ("swa_start", TrainConfig { swa_start: 0.5, ema_decay: 0.9, ..good.clone() }),
         ];
         for (name, config) in bad {
             assert_eq!(config.validate().unwrap_err().0, name);

@@ -7,7 +7,7 @@ use crate::{
 };
 use burn::module::Module;
 use fornax_kernels::random::{Key, set_step_key};
-use fornax_optimizers::{Ema, Gradients, Optimizer, Schedule};
+use fornax_optimizers::{Average, Gradients, Optimizer, Schedule};
 use fornax_weights::{Tensors, load_state, state};
 use serde_json::json;
 use std::{
@@ -95,7 +95,7 @@ pub struct Outcome<M> {
 /// Trains until the steps are done or something stops it.
 ///
 /// Step `s` averages the gradients of `accumulate` batches, clips them, moves the weights by `lr · schedule(s)`, and then their average.
-/// Everything that is drawn in it follows from `(seed, s)`.
+/// Everything that is drawn in it follows from `(seed, s)`. A schedule with a plateau hears of each regular evaluation.
 ///
 /// # Errors
 /// If a loss or gradient is not finite, data or files cannot be read or written, or a checkpoint does not fit.
@@ -119,7 +119,7 @@ where
 struct Run<'a, M, D, G, E, O> {
     fit: Fit<'a, M, D, G, E, O>,
     model: Option<M>,
-    ema: Option<Ema>,
+    ema: Option<Average>,
     position: Position,
     checkpoints: Option<Checkpoints>,
     log: Option<MetricsLog>,
@@ -144,7 +144,7 @@ where
             return Err(TrainError::NoBatches);
         }
         let checkpoints = fit.run.as_ref().map(|run| Checkpoints::new(run.checkpoints(), fit.config.keep_checkpoints));
-        let mut ema = (fit.config.ema_decay > 0.0).then(|| Ema::new(fit.config.ema_decay));
+        let mut ema = fit.config.average(fit.batches.per_epoch());
         let mut model = fit.model.clone();
         let (mut position, mut notes, mut last_saved) = (Position::default(), vec![], None);
         let found = match (&checkpoints, fit.resume) {
@@ -162,6 +162,7 @@ where
             if let Some(ema) = &mut ema {
                 ema.load_state(&model, &checkpoint.part("ema")).map_err(|name| refuse(format!("no average of `{name}`")))?;
             }
+            fit.backprop.load_state(&checkpoint.position.backprop).map_err(|what| refuse(format!("it does not have {what} of this run")))?;
             position = checkpoint.position;
             last_saved = Some(position.step);
             notes.push(format!("resumed after step {} from {}", position.step, path.display()));
@@ -219,20 +220,26 @@ where
                 gradients.scale(1.0 / accumulate as f64);
             }
             let grad_norm = gradients.norm();
-            self.check_finite("loss", loss)?;
-            self.check_finite("gradient norm", grad_norm)?;
-            if config.clip_norm > 0.0 {
-                gradients.clip(grad_norm, config.clip_norm);
+            let lr = self.fit.lr * self.fit.schedule.factor(step) * self.position.plateau.factor;
+            if self.fit.backprop.leaves_out(grad_norm.is_finite()) {
+                self.model = Some(model);
+            } else {
+                self.check_finite("loss", loss)?;
+                self.check_finite("gradient norm", grad_norm)?;
+                if config.clip_norm > 0.0 {
+                    gradients.clip(grad_norm, config.clip_norm);
+                }
+                let model = self.fit.optimizer.step(lr, model, &gradients);
+                if let Some(ema) = &mut self.ema {
+                    ema.update(&model);
+                }
+                self.model = Some(model);
             }
-            let lr = self.fit.lr * self.fit.schedule.factor(step);
-            let model = self.fit.optimizer.step(lr, model, &gradients);
-            if let Some(ema) = &mut self.ema {
-                ema.update(&model);
-            }
-            self.model = Some(model);
             let p = &mut self.position;
             p.step += 1;
-            (p.loss_sum, p.loss_count) = (p.loss_sum + loss, p.loss_count + 1);
+            if loss.is_finite() {
+                (p.loss_sum, p.loss_count) = (p.loss_sum + loss, p.loss_count + 1);
+            }
             self.batches += accumulate;
             self.step_seconds += began.elapsed().as_secs_f64();
 
@@ -315,6 +322,9 @@ where
             if best {
                 p.best = Some((step, value));
             }
+            if let Some(plateau) = self.fit.schedule.plateau() {
+                p.plateau = plateau.observe(p.plateau, value, config.maximizes());
+            }
             let mean = p.loss_sum / p.loss_count.max(1) as f64;
             (p.train_loss, p.loss_sum, p.loss_count) = (Some(mean), 0.0, 0);
             self.write(json!({"step": step, "train": {"loss": mean}, "valid": evaluation.metrics}))?;
@@ -340,7 +350,7 @@ where
 
     fn snapshot(&self) -> Checkpoint {
         let model = self.model();
-        let position = Position { seconds: self.seconds(), ..self.position.clone() };
+        let position = Position { seconds: self.seconds(), backprop: self.fit.backprop.state(), ..self.position.clone() };
         let ema = self.ema.as_ref().map_or_else(Tensors::new, |ema| ema.state(model));
         let eval = self.fit.optimizer.eval_weights(model).map_or_else(Tensors::new, |model| state(&model));
         Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model)).with_eval(eval)

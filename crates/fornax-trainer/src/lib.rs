@@ -20,15 +20,17 @@ pub mod metrics;
 mod progress;
 pub mod report;
 mod run_dir;
+mod sam;
 mod seams;
 pub mod system;
 mod tensorboard;
 
-pub use backprop::Plain;
+pub use backprop::{Plain, Scaled};
 pub use config::TrainConfig;
 pub use error::TrainError;
 pub use fit::{Ended, Fit, Outcome, fit};
 pub use progress::ProgressBar;
 pub use run_dir::RunDir;
+pub use sam::Sam;
 pub use seams::{Backprop, Batches, Callback, Evaluate, Evaluation, EvaluationReport, Flow, SourceError, StepReport};
 pub use tensorboard::TensorBoard;

@@ -19,6 +19,21 @@ pub trait Batches {
 pub trait Backprop<M, B> {
     /// The mean loss of the batch and its gradients.
     fn gradients(&mut self, model: &M, batch: B) -> (f64, Gradients);
+    /// Told once a step whether the gradients are finite; whether to leave the step out. Otherwise those that are not end the run.
+    fn leaves_out(&mut self, _finite: bool) -> bool {
+        false
+    }
+    /// The numbers that it remembers, for a checkpoint.
+    fn state(&self) -> Vec<f64> {
+        vec![]
+    }
+    /// Takes back what [`Backprop::state`] gave.
+    ///
+    /// # Errors
+    /// What does not fit.
+    fn load_state(&mut self, state: &[f64]) -> Result<(), String> {
+        if state.is_empty() { Ok(()) } else { Err("the state of another back-propagation".into()) }
+    }
 }
 
 /// Reads a model and measures it.

@@ -1,8 +1,9 @@
 use super::Entry;
-use crate::config::{Config, DataConfig, ModelConfig, ScheduleConfig};
+use crate::config::{Config, DataConfig, ModelConfig};
+use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
 use fornax_architectures::ConvNetConfig;
 use fornax_data::Augment;
-use fornax_optimizers::RuleConfig;
+use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
 use fornax_trainer::TrainConfig;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -28,8 +29,11 @@ pub(super) fn config() -> Config {
         },
         model: ModelConfig::ConvNet(ConvNetConfig::tutorial()),
         optimizer: RuleConfig { lr: 2e-3, ..RuleConfig::default() },
-        schedule: ScheduleConfig { name: "cosine".into(), warmup: 0.1, end: 0.01 },
+        schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),
         // The loss tells checkpoints apart better than the accuracy on 1,000 images, which has many ties.
         trainer: TrainConfig { batch_size: 64, epochs: 25.0, ema_decay: 0.995, monitor: "loss".into(), ..TrainConfig::default() },
+        gradient: GradientConfig::default(),
+        groups: GroupConfig::default(),
+        average: AverageConfig::default(),
     }
 }

@@ -5,5 +5,6 @@ mod damaged;
 #[cfg(unix)]
 mod kill;
 mod runs;
+mod schedules;
 mod support;
 mod usage;

@@ -1,9 +1,9 @@
-//! The moving average of weights.
+//! Averages of weights.
 #![recursion_limit = "256"]
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use fornax_optimizers::Ema;
+use fornax_optimizers::Average;
 use fornax_testkit::{Pair, Values, assert_close, device, devices, parameters, uniform};
 use fornax_weights::{Tensors, state};
 
@@ -27,7 +27,7 @@ fn closed_form(decay: f64, history: &[Vec<f64>]) -> Vec<f64> {
 fn equals_the_bias_corrected_average() {
     for device in devices() {
         for decay in [0.0, 0.5, 0.9, 0.999] {
-            let mut ema = Ema::new(decay);
+            let mut ema = Average::ema(decay);
             let mut model = model(0, &device.clone().autodiff());
             let mut history = vec![];
             for step in 1..=20 {
@@ -45,7 +45,7 @@ fn equals_the_bias_corrected_average() {
 #[test]
 fn the_first_average_is_the_weights_and_before_it_the_model() {
     let model = model(1, &device().autodiff());
-    let mut ema = Ema::new(0.99);
+    let mut ema = Average::ema(0.99);
     assert_eq!(state(&ema.apply(model.clone())), state(&model));
     ema.update(&model);
     assert_eq!(state(&ema.apply(model.clone())), state(&model));
@@ -54,7 +54,7 @@ fn the_first_average_is_the_weights_and_before_it_the_model() {
 #[test]
 fn applying_leaves_model_and_average_and_keeps_training_possible() {
     for device in devices() {
-        let mut ema = Ema::new(0.5);
+        let mut ema = Average::ema(0.5);
         let first = model(1, &device.clone().autodiff());
         ema.update(&first);
         let second = moved(first.clone(), 2);
@@ -74,7 +74,7 @@ fn applying_leaves_model_and_average_and_keeps_training_possible() {
 fn state_round_trips_to_another_process() {
     for device in devices() {
         let device = device.autodiff();
-        let mut ema = Ema::new(0.9);
+        let mut ema = Average::ema(0.9);
         let mut trained = model(0, &device);
         for seed in 1..5 {
             trained = moved(trained, seed);
@@ -82,7 +82,7 @@ fn state_round_trips_to_another_process() {
         }
         let saved = ema.state(&trained);
         let mut twin = moved(model(0, &device), 4);
-        let mut resumed = Ema::new(0.9);
+        let mut resumed = Average::ema(0.9);
         resumed.load_state(&twin, &saved).expect("its own state");
         assert_eq!(resumed.state(&twin), saved);
         for seed in 5..8 {
@@ -97,11 +97,11 @@ fn state_round_trips_to_another_process() {
 #[test]
 fn foreign_state_is_refused_and_named() {
     let model = model(0, &device().autodiff());
-    let mut ema = Ema::new(0.9);
+    let mut ema = Average::ema(0.9);
     ema.update(&model);
     let saved = ema.state(&model);
     let refuse = |bad: &Tensors, name: &str| {
-        let mut fresh = Ema::new(0.9);
+        let mut fresh = Average::ema(0.9);
         let error = fresh.load_state(&model, bad).expect_err("it does not fit");
         assert!(error.contains(name), "{error}");
         assert_eq!(fresh.steps(), 0);
@@ -134,7 +134,7 @@ fn statistics_are_averaged_too() {
     let device = device().autodiff();
     let of = |x: f32| Param::from_tensor(Tensor::<1>::from_floats([x], &device));
     let first = WithStatistic { weight: of(1.0), running: of(10.0).set_require_grad(false) };
-    let mut ema = Ema::new(0.5);
+    let mut ema = Average::ema(0.5);
     ema.update(&first);
     let second =
         fornax_weights::load_state(first, &[("weight".into(), TensorData::from([4f32])), ("running".into(), TensorData::from([40f32]))].into(), "")
@@ -150,5 +150,5 @@ fn statistics_are_averaged_too() {
 #[test]
 #[should_panic(expected = "EMA decay must be in [0, 1), not 1")]
 fn a_decay_of_one_is_refused() {
-    Ema::new(1.0);
+    Average::ema(1.0);
 }
