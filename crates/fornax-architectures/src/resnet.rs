@@ -48,7 +48,8 @@ impl ResNetConfig {
             Stem::Small => (3, 1, 1),
             Stem::Large => (7, 2, 3),
         };
-        let stem = ConvBlockConfig::new(self.image[0], self.width, kernel).with_stride(stride).with_padding(padding).with_batch_norm(true).init(device);
+        let stem =
+            ConvBlockConfig::new(self.image[0], self.width, kernel).with_stride(stride).with_padding(padding).with_batch_norm(true).init(device);
         let mut inputs = self.width;
         let mut blocks = vec![];
         for (stage, &count) in self.blocks.iter().enumerate() {
@@ -76,9 +77,8 @@ pub struct BasicBlock {
 
 impl BasicBlock {
     fn new(inputs: usize, outputs: usize, stride: usize, device: &Device) -> Self {
-        let conv = |inputs, kernel, stride| {
-            ConvBlockConfig::new(inputs, outputs, kernel).with_stride(stride).with_padding(kernel / 2).with_batch_norm(true)
-        };
+        let conv =
+            |inputs, kernel, stride| ConvBlockConfig::new(inputs, outputs, kernel).with_stride(stride).with_padding(kernel / 2).with_batch_norm(true);
         Self {
             first: conv(inputs, 3, stride).init(device),
             second: conv(outputs, 3, 1).with_activation(Activation::Identity).init(device),

@@ -73,7 +73,7 @@ mod tests {
             Tensor::cat(vec![one.clone() * 0.0, one], 1)
         });
         // α = (1, −1/2): max(A₁ − A₂/2, 0) = ((0, 2), (3, 3.5)), then / 3.5.
-        let got = map.unwrap().into_data().to_vec::<f32>().unwrap();
+        let got = map.unwrap().into_data().try_to_vec::<f32>().unwrap();
         for (got, want) in got.iter().zip([0.0, 2.0 / 3.5, 3.0 / 3.5, 1.0]) {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }

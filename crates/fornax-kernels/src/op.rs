@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn values(x: Tensor<2>) -> Vec<f32> {
-        x.into_data().to_vec().unwrap()
+        x.into_data().try_to_vec().unwrap()
     }
 
     fn devices() -> impl Iterator<Item = Device> {

@@ -154,7 +154,7 @@ mod tests {
         };
         let one = draw(1);
         assert_eq!(one, draw(4));
-        let values = one.to_vec::<f32>().unwrap();
+        let values = one.try_to_vec::<f32>().unwrap();
         let kept = values.iter().filter(|&&x| x == 2.0).count() as f64 / values.len() as f64;
         assert!((kept - 0.3).abs() < 0.01, "{kept}");
         assert!(values.iter().all(|&x| x == 0.0 || x == 2.0));

@@ -46,7 +46,7 @@ fn chain(g: &mut [f32], of: &[f32], slope: impl Fn(f32) -> f32) {
 
 impl Activation {
     /// Whether the derivative is read from the result, and not from the input.
-    pub(crate) fn from_result(self) -> bool {
+    pub(crate) fn reads_result(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::Tanh | Self::Sigmoid)
     }
 
@@ -66,7 +66,7 @@ impl Activation {
         );
     }
 
-    /// `g ← g a'(x)`; `of` is the result or the input, as [`Activation::from_result`] says.
+    /// `g ← g a'(x)`; `of` is the result or the input, as [`Activation::reads_result`] says.
     pub(crate) fn differentiate(self, g: &mut [f32], of: &[f32]) {
         vectorized(
             #[inline(always)]
@@ -102,16 +102,16 @@ impl Op for Activation {
 
     fn backward(&self, tape: &Tape, dy: &[Option<View>], _wanted: &[bool]) -> Vec<Option<Array>> {
         let Some(dy) = dy[0] else { return vec![None] };
-        let of = if self.from_result() { tape.output(0) } else { tape.input(0) };
+        let of = if self.reads_result() { tape.output(0) } else { tape.input(0) };
         let mut dx = dy.data.to_vec();
         dx.par_chunks_mut(TASK).zip(of.data.par_chunks(TASK)).for_each(|(dx, of)| self.differentiate(dx, of));
         vec![Some(Array::new(dx, dy.shape.to_vec()))]
     }
 
     fn keeps_input(&self, _index: usize) -> bool {
-        !self.from_result()
+        !self.reads_result()
     }
     fn keeps_output(&self, _index: usize) -> bool {
-        self.from_result()
+        self.reads_result()
     }
 }

@@ -104,7 +104,7 @@ impl Op for Linear {
         *shape.last_mut().expect("a linear layer's input has dimensions") = n;
         let bias = inputs.get(2).map(|bias| bias.data);
         let mut y = vec![0.0; rows * n];
-        let mut before = vec![0.0; if train && !activation.from_result() { y.len() } else { 0 }];
+        let mut before = vec![0.0; if train && !activation.reads_result() { y.len() } else { 0 }];
         if !y.is_empty() {
             let mut all = Block { before: &mut before, y: &mut y };
             gemm(all.sum(), n, Matrix::new(x.data, rows, k), w, false, Threads::Pool);
@@ -120,12 +120,12 @@ impl Op for Linear {
         let Some(dy) = dy[0] else { return wanted.iter().map(|_| None).collect() };
         let x = tape.input(0);
         let (w, [k, n]) = self.weight(tape.input(1));
-        let rows = if n == 0 { 0 } else { dy.data.len() / n };
+        let rows = dy.data.len().checked_div(n).unwrap_or(0);
         let mut chained = vec![];
         let g = if activation == Activation::Identity {
             dy.data
         } else {
-            let of = if activation.from_result() { tape.output(0).data } else { &tape.saved[0] };
+            let of = if activation.reads_result() { tape.output(0).data } else { &tape.saved[0] };
             chained.resize(dy.data.len(), 0.0);
             let task = (n * PARTIAL).max(1);
             chained.par_chunks_mut(task).zip(dy.data.par_chunks(task)).zip(of.par_chunks(task)).for_each(|((g, dy), of)| {
@@ -156,6 +156,6 @@ impl Op for Linear {
         index < 2
     }
     fn keeps_output(&self, _index: usize) -> bool {
-        self.activation != Activation::Identity && self.activation.from_result()
+        self.activation != Activation::Identity && self.activation.reads_result()
     }
 }

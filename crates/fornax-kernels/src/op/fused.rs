@@ -27,7 +27,6 @@ pub(super) fn apply<const N: usize>(op: Arc<dyn Op>, inputs: [DispatchTensor; N]
 /// One method for every operation: the first `count` tensors are its inputs.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub(super) trait Fused: Backend {
-    #[expect(clippy::too_many_arguments, reason = "the dispatch takes tensors one by one")]
     fn fused(
         op: Arc<dyn Op>,
         count: usize,

@@ -53,7 +53,6 @@ pub(super) struct Backward {
 }
 
 /// Through time, with the first states `h: [B, P]` and `c: [B, H]`.
-#[expect(clippy::too_many_arguments, reason = "a layer, its first state, and what its forward pass left")]
 pub(super) fn backward<C: Cell<V>, const V: usize>(
     cell: C,
     sizes: Sizes,

@@ -210,7 +210,6 @@ pub(super) fn multiply<T, const V: usize>(tracks: &[T], row: impl Fn(&T) -> &[f3
 
 /// One step of [`LANES`] units: `row` holds the input's products, `sums` are the state's.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the parts of a recurrence")]
 pub(super) fn update<C: Cell<V>, const V: usize>(
     cell: C,
     hidden: usize,

@@ -76,13 +76,7 @@ impl step::Update<2> for AdamPass {
 pub(super) fn sgd(rule: &Sgd, hyper: &Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Outcome {
     // b₁ = g₁ whatever the dampening, and μ b₀ + g₁ with b₀ = 0 is the same.
     let share = if state.step == 1 { 1.0 } else { (1.0 - rule.dampening) as f32 };
-    let pass = SgdPass {
-        lr: hyper.lr as f32,
-        momentum: rule.momentum as f32,
-        share,
-        nesterov: rule.nesterov,
-        penalty: hyper.weight_decay as f32,
-    };
+    let pass = SgdPass { lr: hyper.lr as f32, momentum: rule.momentum as f32, share, nesterov: rule.nesterov, penalty: hyper.weight_decay as f32 };
     run(pass, ["momentum"], param, grad, state)
 }
 
