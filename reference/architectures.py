@@ -35,6 +35,32 @@ def mlp(p, x):
     return x @ p["head.weight"] + p["head.bias"]
 
 
+def resnet(p, x):
+    """Batch norm in training; a 7×7 kernel in the stem says that it strides and pools."""
+    def conv(name, x, stride):
+        w = p[f"{name}.conv.weight"]
+        y = F.conv2d(x, w, stride=stride, padding=w.shape[2] // 2)
+        return F.batch_norm(y, None, None, p[f"{name}.norm.weight"], p[f"{name}.norm.bias"], training=True)
+
+    large = p["stem.conv.weight"].shape[2] == 7
+    x = F.relu(conv("stem", x, 2 if large else 1))
+    if large:
+        x = F.max_pool2d(x, 3, 2, 1)
+    for i in range(2):
+        stride = i + 1
+        y = conv(f"blocks.{i}.second", F.relu(conv(f"blocks.{i}.first", x, stride)), 1)
+        x = F.relu(y + (conv(f"blocks.{i}.shortcut", x, stride) if i else x))
+    return x.mean((2, 3)) @ p["head.weight"] + p["head.bias"]
+
+
+def resnet_shapes(side):
+    """Widths 16 and 32, a block each."""
+    conv = lambda name, i, o, k: {f"{name}.conv.weight": [o, i, k, k], f"{name}.norm.weight": [o], f"{name}.norm.bias": [o]}
+    return {**conv("stem", 1, 16, side), **conv("blocks.0.first", 16, 16, 3), **conv("blocks.0.second", 16, 16, 3),
+            **conv("blocks.1.first", 16, 32, 3), **conv("blocks.1.second", 32, 32, 3), **conv("blocks.1.shortcut", 16, 32, 1),
+            "head.weight": [32, 10], "head.bias": [10]}
+
+
 def block(p, x, name, heads, causal):
     """Pre-norm, exact GELU."""
     b, t, d = x.shape
@@ -94,6 +120,8 @@ ARCHITECTURES = {
         "dense1.linear.weight": [400, 120], "dense1.linear.bias": [120], "dense2.linear.weight": [120, 84], "dense2.linear.bias": [84],
         "head.weight": [84, 10], "head.bias": [10],
     }),
+    "resnet": (resnet, resnet_shapes(3)),
+    "resnet, large": (resnet, resnet_shapes(7)),
     "mlp": (mlp, {"hidden.0.linear.weight": [784, 300], "hidden.0.linear.bias": [300], "head.weight": [300, 10], "head.bias": [10]}),
 }
 

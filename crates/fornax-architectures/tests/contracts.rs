@@ -2,7 +2,7 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Tensor};
-use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig, Stage};
+use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig, ResNetConfig, Stage, Stem};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_testkit::{Classifier, check_classifier, device, devices};
 use fornax_weights::{count_trainable, load_state, state};
@@ -29,6 +29,19 @@ fn mlp() {
     let deep = MlpConfig { inputs: 12, hidden: vec![16, 16], classes: 3, dropout: 0.0 };
     let expected = Classifier { input: [6, 3, 2, 2], classes: 3, parameters: 13 * 16 + 17 * 16 + 17 * 3, steps: 300, lr: 1e-2 };
     check_classifier(expected, |d| deep.init(d), |m, x| m.forward(x));
+}
+
+#[test]
+fn resnet_and_the_published_numbers_of_parameters() {
+    let parameters = |config: ResNetConfig| count_trainable(&config.init(&device()));
+    assert_eq!(parameters(ResNetConfig::resnet18()), 11_689_512);
+    assert_eq!(parameters(ResNetConfig::resnet34()), 21_797_672);
+    assert_eq!(parameters(ResNetConfig::cifar_resnet18()), 11_173_962);
+    let small = ResNetConfig { image: [2, 8, 8], stem: Stem::Small, blocks: vec![1, 1], width: 4, classes: 3 };
+    // Convolutions without bias, two numbers a channel in each norm: stem, first block, second block with its shortcut, head.
+    let count = (2 * 4 * 9 + 8) + 2 * (4 * 4 * 9 + 8) + (4 * 8 * 9 + 8 * 8 * 9 + 4 * 8 + 3 * 16) + (8 * 3 + 3);
+    let expected = Classifier { input: [6, 2, 8, 8], classes: 3, parameters: count, steps: 200, lr: 1e-2 };
+    check_classifier(expected, |d| small.init(d), |m, x| m.forward(x));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig};
+use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig, ResNetConfig, Stem};
 use fornax_layers::loss::cross_entropy;
 use fornax_optimizers::Gradients;
 use fornax_testkit::{Reference, Values, assert_near, devices, parameters, reference, to_dtype, with_parameters};
@@ -77,4 +77,12 @@ fn lenet5() {
 #[test]
 fn mlp() {
     check(&case("mlp"), |d| MlpConfig::mnist().init(d), &[DType::F32, DType::F64]);
+}
+
+#[test]
+fn resnet() {
+    for (name, stem) in [("resnet", Stem::Small), ("resnet, large", Stem::Large)] {
+        let config = ResNetConfig { image: [1, 28, 28], stem, blocks: vec![1, 1], width: 16, classes: 10 };
+        check(&case(name), |d| config.init(d), &[DType::F32, DType::F64]);
+    }
 }
