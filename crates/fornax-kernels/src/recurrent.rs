@@ -15,6 +15,7 @@ mod cell;
 mod composed;
 mod forward;
 mod fused;
+mod gradients;
 mod lanes;
 mod layer;
 mod tile;

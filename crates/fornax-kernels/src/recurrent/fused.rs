@@ -1,8 +1,9 @@
 //! The layer as an operation on slices.
 
-use super::backward::{Above, Gradients, backward, gradients};
+use super::backward::{Above, backward};
 use super::cell::Cell;
 use super::forward::{Forward, forward};
+use super::gradients::{Gradients, gradients};
 use super::layer::{Sequences, Sizes, Weights};
 use crate::op::{Array, Op, Tape, View};
 use std::{borrow::Cow, sync::Mutex};
