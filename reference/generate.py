@@ -4,10 +4,10 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 """
 
 import architectures
+import attention
 import layers
 import optimizers
 import recurrent
-import transformers
 import rules
 import schedules
 import wrappers
@@ -19,6 +19,6 @@ if __name__ == "__main__":
     schedules.write()
     architectures.write()
     recurrent.write()
-    transformers.write()
+    attention.write()
     architectures.write_transformers()
     wrappers.write()

@@ -310,8 +310,8 @@ def shampoo(parameters, lr, epsilon=1e-6, **o):
     return others.Shampoo(parameters, lr=lr, matrix_eps=epsilon, **o)
 
 
-# Differences of nearly equal vectors, which float32 takes badly: θ₀ − θ while d is 1e-6, and the changes of a gradient in L-BFGS.
-CANCELLATION = dict(tolerance32=1e-2)
+# L-BFGS subtracts nearly equal gradients, which float32 takes badly: PyTorch's own run in float32 strays by 4e-3 here. Ten times that.
+CANCELLATION = dict(tolerance32=4e-2)
 MARS_TOLERANCE = dict(tolerance=1e-5)  # There ε stands inside of the correction of bias.
 OTHERS = [
     (
@@ -402,8 +402,8 @@ def cases(rules):
 def write():
     jax.config.update("jax_enable_x64", True)
     lbfgs = [
-        case("L-BFGS", LBFGS, "defaults", lr=0.2, kind="lbfgs", **CANCELLATION),
-        case("L-BFGS", LBFGS, "schedule", lr=0.3, kind="lbfgs", history_size=5, schedule=True, **CANCELLATION),
+        case("L-BFGS", LBFGS, "defaults", lr=0.2, kind="lbfgs"),
+        case("L-BFGS", LBFGS, "schedule", lr=0.3, kind="lbfgs", history_size=5, schedule=True),
         case("L-BFGS", LBFGS, "clipping", lr=0.1, kind="lbfgs", history_size=3, clip=True, **CANCELLATION),
     ]
     write_fixture("fornax-optimizers", "rules_pytorch", list(cases(PYTORCH)) + lbfgs)

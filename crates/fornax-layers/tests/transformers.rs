@@ -1,4 +1,4 @@
-//! The layers of Transformers against PyTorch (`reference/transformers.py`), and the contract of layers.
+//! The layers of Transformers against PyTorch (`reference/attention.py`), and the contract of layers.
 #![recursion_limit = "256"]
 
 use burn::module::Param;
