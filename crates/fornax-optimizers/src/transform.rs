@@ -266,7 +266,7 @@ fn normal(key: Key, n: usize) -> Vec<f64> {
 /// Source: Howard and Ruder, "Universal language model fine-tuning for text classification", 2018 (gradual unfreezing).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freeze {
-    /// Which: see [`name_matches`](crate::name_matches).
+    /// Which: see [`name_matches`].
     pub path: String,
     /// The first step (from 0) in which they move; `u64::MAX` for never.
     pub until: u64,
