@@ -110,7 +110,8 @@ fn assert_near(case: &Case, got: &[TensorData], want: &[TensorData]) {
     for (index, (got, want)) in got.iter().zip(want).enumerate() {
         assert_eq!(got.shape(), want.shape(), "{case:?}, result {index}");
         let (got, want): (Vec<f64>, Vec<f64>) = (got.iter::<f64>().collect(), want.iter::<f64>().collect());
-        let scale = want.iter().fold(0.01, |m: f64, x| m.max(x.abs()));
+        // Gradients are sums of values of order one, which may cancel to next to nothing where there is but one cell.
+        let scale = want.iter().fold(0.1, |m: f64, x| m.max(x.abs()));
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
             assert!((got - want).abs() <= 1e-5 * scale, "{case:?}, result {index}, element {i}: {got} is not {want} (of at most {scale})");
         }
