@@ -1,8 +1,9 @@
+use crate::LanguageModel;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use fornax_layers::{
-    Activation, Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttentionConfig,
-    NoTap, Site, Tap, TransformerBlock, TransformerBlockConfig,
+    Activation, Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttentionConfig, Site,
+    Tap, TransformerBlock, TransformerBlockConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -120,12 +121,16 @@ impl Gpt {
     pub const BLOCK: Site = Site("block");
     /// What the head reads: `[B, T, D]`
     pub const FINAL: Site = Site("final");
+}
 
-    /// Logits of the next token, with every named activation shown to `tap`: `[B, T] -> [B, T, V]`
-    ///
+impl LanguageModel for Gpt {
+    fn context(&self) -> usize {
+        self.position.weight.dims()[0]
+    }
+
     /// # Panics
     /// If there are more positions than the model has, or a token is not below `V`.
-    pub fn forward_with<S: Tap>(&self, tokens: Tensor<2, Int>, tap: &mut S) -> Tensor<3> {
+    fn forward_with<S: Tap>(&self, tokens: Tensor<2, Int>, tap: &mut S) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let [context, width] = self.position.weight.dims();
         assert!(time <= context, "{time} tokens, but the model has {context} positions");
@@ -141,13 +146,5 @@ impl Gpt {
             Some(head) => head.forward(x),
             None => self.token.scores(x),
         }
-    }
-
-    /// Logits of the next token: `[B, T] -> [B, T, V]`
-    ///
-    /// # Panics
-    /// As [`Gpt::forward_with`].
-    pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.forward_with(tokens, &mut NoTap)
     }
 }

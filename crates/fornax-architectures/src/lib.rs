@@ -15,6 +15,7 @@
 pub use burn;
 
 mod convnet;
+mod generate;
 mod gpt;
 mod lenet;
 mod mlp;
@@ -22,13 +23,17 @@ mod resnet;
 mod vit;
 
 pub use convnet::{ConvNet, ConvNetConfig, Stage};
+pub use generate::{Sampling, generate};
 pub use gpt::{Gpt, GptConfig};
 pub use lenet::{LeNet5, LeNet5Config};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{BasicBlock, ResNet, ResNetConfig, Stem};
 pub use vit::{Vit, VitConfig};
 
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor},
+};
 use fornax_layers::{NoTap, Site, Tap};
 
 /// A model from images to class logits.
@@ -42,5 +47,19 @@ pub trait ImageClassifier: Module {
     /// Logits: `[B, C, H, W] -> [B, K]`
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward_with(images, &mut NoTap)
+    }
+}
+
+/// A model from tokens to the logits of the next ones.
+pub trait LanguageModel: Module {
+    /// Tokens that it looks at, at most.
+    fn context(&self) -> usize;
+
+    /// Logits of each next token, with every named activation shown to `tap`: `[B, T] -> [B, T, V]`
+    fn forward_with<S: Tap>(&self, tokens: Tensor<2, Int>, tap: &mut S) -> Tensor<3>;
+
+    /// Logits of each next token: `[B, T] -> [B, T, V]`
+    fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.forward_with(tokens, &mut NoTap)
     }
 }

@@ -2,7 +2,7 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use fornax_architectures::{Gpt, GptConfig, ImageClassifier, Vit, VitConfig};
+use fornax_architectures::{Gpt, GptConfig, ImageClassifier, LanguageModel, Vit, VitConfig};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::loss::cross_entropy;
 use fornax_layers::{Site, Tap};

@@ -40,5 +40,5 @@ pub use image_set::{Example, ImageDataset, ImageSet, Split};
 pub use loader::{Batches, Dataset, Loader};
 pub use resolve::{Resolved, Source, cache_folder, resolve};
 pub use series::{Padded, SeriesExample, SeriesSet, pad};
-pub use sets::{Content, DATA_SETS, DataSet, FASHION_MNIST, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, find};
+pub use sets::{Content, DATA_SETS, DataSet, FASHION_MNIST, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, TINY_SHAKESPEARE, find};
 pub use warp::Warp;

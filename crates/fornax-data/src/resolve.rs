@@ -98,6 +98,17 @@ impl Resolved {
         }
     }
 
+    /// Reads one split of a text.
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_text(&self, split: Split) -> Result<String, DataError> {
+        match &self.set.content {
+            Content::Text(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "text")),
+        }
+    }
+
     fn read<T>(&self, readers: &Readers<T>, split: Split) -> Result<T, DataError> {
         match (self.path(), readers.embedded) {
             (Some(folder), _) => (readers.folder)(folder, split),

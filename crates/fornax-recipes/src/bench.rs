@@ -11,20 +11,23 @@ mod transformers;
 
 use crate::{
     cli::BenchArgs,
-    config::device,
+    config::{Config, device},
     error::{did_you_mean, usage},
     recipes::{self, RECIPES},
+    task::{Job, Task},
     train::cores,
     ui,
 };
 use anyhow::Result;
 use burn::tensor::Device;
-use driver::Report;
+pub(crate) use convnet::classifier;
+pub(crate) use driver::Report;
 use fornax_kernels::device::in_pool;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::system::memory_mb;
 use serde_json::json;
 use std::path::PathBuf;
+pub(crate) use transformers::language_model;
 
 /// A line of the list.
 struct Workload {
@@ -48,9 +51,9 @@ const WORKLOADS: &[Workload] = &[
 ];
 
 /// What the command line says.
-struct Settings {
+pub(crate) struct Settings {
     /// Without autodiff.
-    device: Device,
+    pub(crate) device: Device,
     /// Steps to time; with 0 not even the warm-up runs.
     iters: usize,
     /// Initial weights under PyTorch's names.
@@ -75,11 +78,27 @@ pub(crate) fn run(args: &BenchArgs) -> Result<u8> {
         set_step_key(Key::new(0));
         match workload {
             Some(workload) => (workload.run)(&settings),
-            None => convnet::recipe(&settings, recipes::find(&args.workload)?),
+            None => {
+                let config = (recipes::find(&args.workload)?.config)();
+                config.model.with(Recipe { settings: &settings, config: &config })
+            }
         }
     })?;
     print(args, &backend, threads, &report);
     Ok(0)
+}
+
+/// Training steps of a recipe's model, on data of the formula.
+struct Recipe<'a> {
+    settings: &'a Settings,
+    config: &'a Config,
+}
+
+impl Job for Recipe<'_> {
+    type Output = Report;
+    fn run<T: Task>(self, task: T) -> Result<Report> {
+        task.bench(self.settings, self.config)
+    }
 }
 
 fn print(args: &BenchArgs, backend: &str, threads: usize, report: &Report) {

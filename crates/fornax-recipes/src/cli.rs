@@ -24,6 +24,10 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Classify pictures with a run's best checkpoint.
     Predict(PredictArgs),
+    /// Go on with a text by a run's best checkpoint.
+    Generate(GenerateArgs),
+    /// Train a recipe many times over a grid of settings: a table, curves, the best.
+    Sweep(SweepArgs),
     /// List, fetch and find data sets.
     Data(DataArgs),
     /// Show what a checkpoint, a weight file or a run holds; of a run also its learning rates and groups.
@@ -108,6 +112,9 @@ pub(crate) struct EvalArgs {
     /// valid or test.
     #[arg(long, default_value = "test")]
     pub(crate) split: String,
+    /// Language models: also write minus the logarithm of each token's probability, a line a token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dump_nll: Option<PathBuf>,
     /// One JSON object on the last line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -131,6 +138,70 @@ pub(crate) struct PredictArgs {
     /// Where --explain writes. [default: the present folder]
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    /// One JSON object on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// A run's folder, or one of its checkpoints.
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// What to go on with. [default: a new line]
+    #[arg(long, default_value = "\n")]
+    pub(crate) prompt: String,
+    /// Tokens to make.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) max_new_tokens: usize,
+    /// Below 1 likelier tokens are taken more often; 0 takes the likeliest.
+    #[arg(long, default_value_t = 0.8)]
+    pub(crate) temperature: f64,
+    /// Choose among so many of the likeliest; 0 for all.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Choose among the likeliest that together have this probability.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) top_p: f64,
+    /// The same seed gives the same text.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// One JSON object on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// A name from `fornax recipes`.
+    pub(crate) recipe: String,
+    /// A field and its values: optimizer.lr=1e-4,3e-4,1e-3 (repeatable; all combinations are trained).
+    #[arg(long, value_name = "KEY.PATH=V1,V2,…")]
+    pub(crate) vary: Vec<String>,
+    /// Groups of combinations from a file: [{"name": "adam", "set": ["optimizer.name=adam"], "vary": ["optimizer.lr=1e-3,1e-2"]}].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Seeds, each with every combination: 0,1,2.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    pub(crate) seeds: Vec<u64>,
+    /// Also tell when each run first came to this validation value.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) target: Option<f64>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// The data set's folder, as for train.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// The sweep's folder; runs that are done in it are not trained again. [default: runs/RECIPE-sweep]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Optimizer steps of each run.
+    #[arg(long)]
+    pub(crate) steps: Option<u64>,
+    /// Change a field in all runs (repeatable).
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
     /// One JSON object on the last line.
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,10 +4,13 @@ use crate::{
     error::{did_you_mean, usage},
     extras::{AverageConfig, GradientConfig, GroupConfig},
     found::check_name,
+    images::Images,
+    task::Job,
+    text::Text,
 };
 use anyhow::Result;
 use burn::tensor::Device;
-use fornax_architectures::{ConvNetConfig, ImageClassifier, LeNet5Config, MlpConfig};
+use fornax_architectures::{ConvNetConfig, GptConfig, LeNet5Config, MlpConfig};
 use fornax_data::Augment;
 use fornax_kernels::device::BackendName;
 use fornax_optimizers::{
@@ -38,8 +41,16 @@ pub(crate) struct Config {
 
 /// `data.*`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum DataConfig {
+    Images(ImageData),
+    Text(TextData),
+}
+
+/// `data.*` of image recipes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DataConfig {
+pub(crate) struct ImageData {
     /// A name from `fornax data list`, or `folder` for class folders given with --data.
     pub(crate) name: String,
     /// Random changes to training images.
@@ -54,6 +65,52 @@ pub(crate) struct DataConfig {
     pub(crate) limit: usize,
 }
 
+/// `data.*` of language models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TextData {
+    /// A name from `fornax data list`, or `file` for a text given with --data.
+    pub(crate) name: String,
+    /// Use so many characters of the training text; 0 for all.
+    pub(crate) limit: usize,
+    /// Measure on so many of the validation text while training; 0 for all.
+    pub(crate) valid_limit: usize,
+}
+
+impl DataConfig {
+    /// Of images; the configuration was checked before.
+    pub(crate) fn images(&self) -> &ImageData {
+        match self {
+            Self::Images(data) => data,
+            Self::Text(_) => unreachable!("a model of images has data of images"),
+        }
+    }
+
+    /// Of text; the configuration was checked before.
+    pub(crate) fn text(&self) -> &TextData {
+        match self {
+            Self::Text(data) => data,
+            Self::Images(_) => unreachable!("a model of text has data of text"),
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        match self {
+            Self::Images(data) => {
+                check_name(&data.name, "images")?;
+                if !(data.std > 0.0 && data.std.is_finite()) {
+                    return Err(usage(format!("data.std must be above 0, not {}", data.std)));
+                }
+                if data.workers > 256 {
+                    return Err(usage(format!("data.workers must be at most 256, not {}", data.workers)));
+                }
+                data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
+            }
+            Self::Text(data) => check_name(&data.name, "text"),
+        }
+    }
+}
+
 /// `model.*`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
@@ -61,38 +118,36 @@ pub(crate) enum ModelConfig {
     ConvNet(ConvNetConfig),
     LeNet5(LeNet5Config),
     Mlp(MlpConfig),
-}
-
-/// Something to do with a model of any architecture.
-pub(crate) trait Job {
-    type Output;
-    fn run<M: ImageClassifier>(self, model: M) -> Result<Self::Output>;
+    Gpt(GptConfig),
 }
 
 impl ModelConfig {
-    /// Builds the model from the step key and hands it to `job`: the one place that knows every architecture.
-    pub(crate) fn with<J: Job>(&self, device: &Device, job: J) -> Result<J::Output> {
+    /// Hands the task of this model to `job`: the one place that knows every architecture.
+    pub(crate) fn with<J: Job>(&self, job: J) -> Result<J::Output> {
         match self {
-            Self::ConvNet(config) => job.run(config.init(device)),
-            Self::LeNet5(config) => job.run(config.init(device)),
-            Self::Mlp(config) => job.run(config.init(device)),
+            Self::ConvNet(config) => job.run(Images(|device: &Device| config.init(device))),
+            Self::LeNet5(config) => job.run(Images(|device: &Device| config.init(device))),
+            Self::Mlp(config) => job.run(Images(|device: &Device| config.init(device))),
+            Self::Gpt(config) => job.run(Text(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
         }
     }
 
-    /// Channels, height and width of an image.
+    /// Channels, height and width of an image; nothing of a language model.
     pub(crate) fn image(&self) -> [usize; 3] {
         match self {
             Self::ConvNet(config) => config.image,
             Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
+            Self::Gpt(_) => [0; 3],
         }
     }
 
-    /// Classes of the head.
+    /// Classes of the head; of a language model 0, for as many as the data's text has tokens.
     pub(crate) fn classes(&self) -> usize {
         match self {
             Self::ConvNet(config) => config.classes,
             Self::LeNet5(config) => config.classes,
             Self::Mlp(config) => config.classes,
+            Self::Gpt(config) => config.vocabulary,
         }
     }
 
@@ -109,12 +164,25 @@ impl ModelConfig {
             Self::Mlp(config) if config.inputs != 28 * 28 => return Err(("inputs".into(), "must be 784, the pixels of an image".into())),
             Self::Mlp(config) => config.dropout,
             Self::LeNet5(_) => 0.0,
+            Self::Gpt(config) => {
+                let positive = [("context", config.context), ("width", config.width), ("heads", config.heads), ("layers", config.layers)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err(((*name).into(), "must be at least 1".into()));
+                }
+                if config.width % config.heads != 0 {
+                    return Err(("heads".into(), format!("must divide model.width, {}, not {}", config.width, config.heads)));
+                }
+                if config.vocabulary != 0 {
+                    return Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into()));
+                }
+                config.dropout
+            }
         };
         if !(0.0..1.0).contains(&dropout) {
             return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
         }
         match self.classes() {
-            0 => Err(("classes".into(), "must be at least 1".into())),
+            0 if !matches!(self, Self::Gpt(_)) => Err(("classes".into(), "must be at least 1".into())),
             _ => Ok(()),
         }
     }
@@ -130,15 +198,10 @@ impl Config {
         self.optimizer.build().map_err(rule_error)?;
         self.schedule(100)?;
         self.validate_extras()?;
-        let ranges = [("data.std", self.data.std, self.data.std > 0.0, "above 0")];
-        if let Some((name, value, _, range)) = ranges.iter().find(|(_, value, ok, _)| !ok || !value.is_finite()) {
-            return Err(usage(format!("{name} must be {range}, not {value}")));
+        self.data.validate()?;
+        if matches!(self.data, DataConfig::Text(_)) != matches!(self.model, ModelConfig::Gpt(_)) {
+            return Err(usage("data.kind and model.name do not go together: gpt learns from text, the others from images"));
         }
-        if self.data.workers > 256 {
-            return Err(usage(format!("data.workers must be at most 256, not {}", self.data.workers)));
-        }
-        check_name(&self.data.name)?;
-        self.data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))?;
         self.model.validate().map_err(field("model"))?;
         self.trainer.validate().map_err(|(name, why)| field("trainer")((name.into(), why)))
     }

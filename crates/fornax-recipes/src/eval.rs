@@ -2,17 +2,15 @@
 
 use crate::{
     cli::{Compute, EvalArgs},
-    config::{Job, device},
+    config::device,
     error::usage,
-    found::Found,
-    images::{Judge, Scale, measure},
+    task::{Job, Task},
     train::RunConfig,
     ui,
 };
 use anyhow::{Context, Result};
-use burn::tensor::Device;
-use fornax_architectures::ImageClassifier;
-use fornax_data::{ImageSet, Split};
+use burn::{module::Module, tensor::Device};
+use fornax_data::Split;
 use fornax_trainer::{
     RunDir,
     checkpoint::{Checkpoint, Checkpoints},
@@ -49,6 +47,11 @@ impl Trained {
         fornax_kernels::device::set_threads(compute.threads.unwrap_or(run.threads));
         Ok(Self { run, checkpoint, path: file, device })
     }
+
+    /// Puts the trained weights into a model.
+    pub(crate) fn load<M: Module>(&self, model: M) -> Result<M> {
+        Ok(load_state(model, &self.checkpoint.weights(), "")?)
+    }
 }
 
 pub(crate) fn run(args: &EvalArgs) -> Result<u8> {
@@ -58,34 +61,37 @@ pub(crate) fn run(args: &EvalArgs) -> Result<u8> {
         other => return Err(usage(format!("--split is valid or test, not `{other}`"))),
     };
     let trained = Trained::open(&args.run, &args.compute)?;
-    let found = Found::of(&trained.run.config, args.data.as_deref().or(trained.run.data.as_deref()))?;
-    ui::note(found.describe());
-    let images = found.load(split, &trained.run.config)?;
-    let model = trained.run.config.model.clone();
-    let device = trained.device.clone();
-    model.with(&device, Eval { args, split, trained, images })
+    trained.run.config.model.with(Eval { args, split, trained: &trained })
 }
 
 struct Eval<'a> {
     args: &'a EvalArgs,
     split: Split,
-    trained: Trained,
-    images: ImageSet,
+    trained: &'a Trained,
 }
 
 impl Job for Eval<'_> {
     type Output = u8;
 
-    fn run<M: ImageClassifier>(self, model: M) -> Result<u8> {
-        let Self { args, split, trained, images } = self;
-        let model = load_state(model, &trained.checkpoint.weights(), "")?;
-        let judge = Judge { images: &images, scale: Scale::of(&trained.run.config), device: trained.device.clone() };
-        let evaluation = measure(&judge.verdicts(&model), &images);
+    fn run<T: Task>(self, task: T) -> Result<u8> {
+        let Self { args, split, trained } = self;
+        let Trained { run, device, .. } = trained;
+        let opened = task.open(&run.config, args.data.as_deref().or(run.data.as_deref()))?;
+        ui::note(&opened.about);
+        let data = (opened.load)(split)?;
+        let model = trained.load(task.model(&run.classes, device))?;
+        if let Some(path) = &args.dump_nll {
+            let losses = task.token_losses(run, &data, &model, device)?;
+            let lines: String = losses.iter().map(|loss| format!("{loss:.9}\n")).collect();
+            std::fs::write(path, lines).with_context(|| format!("cannot write {}", path.display()))?;
+            ui::note(format!("{} values, one a token: {}", losses.len(), path.display()));
+        }
+        let evaluation = task.measure(run, &data, &model, device)?;
         let mut metrics = serde_json::Map::new();
         metrics.insert("examples".into(), json!(evaluation.examples));
         metrics.extend(evaluation.metrics.iter().map(|(name, value)| (name.clone(), json!(value))));
         if args.json {
-            let config = &trained.run.config;
+            let config = &run.config;
             let split = split.to_string();
             ui::out(json!({"recipe": config.recipe, "seed": config.seed, "split": split, "checkpoint": trained.path, "step": trained.checkpoint.position.step, split.clone(): metrics}).to_string());
         } else {

@@ -1,13 +1,14 @@
 //! What stands around the update rule: `gradient.*`, `groups.*`, `average.*`.
 
 use crate::{
-    config::{Config, Job, ModelConfig},
+    config::{Config, ModelConfig},
     error::usage,
     overrides,
+    task::{Job, Task},
+    train::RunConfig,
 };
 use anyhow::Result;
 use burn::tensor::Device;
-use fornax_architectures::ImageClassifier;
 use fornax_optimizers::{
     Adjust, Change, Decay, Group, Lookahead, LossScale, Parameter, PerTensor, Schedule, Transformed, WidthRule, parameters,
     schedule::{Anneal, SCHEDULES},
@@ -111,12 +112,12 @@ impl Default for AverageConfig {
 pub(crate) type RecipeOptimizer = Lookahead<Transformed<PerTensor>>;
 
 /// Hands out the parameters of a model.
-struct Names;
+struct Names<'a>(&'a [String], &'a Device);
 
-impl Job for Names {
+impl Job for Names<'_> {
     type Output = Vec<Parameter>;
-    fn run<M: ImageClassifier>(self, model: M) -> Result<Vec<Parameter>> {
-        Ok(parameters(&model))
+    fn run<T: Task>(self, task: T) -> Result<Vec<Parameter>> {
+        Ok(parameters(&task.model(self.0, self.1)))
     }
 }
 
@@ -163,52 +164,6 @@ impl Config {
         Ok(Some(serde_json::from_value(base).map_err(|why| usage(format!("groups.mup_base: {why}")))?))
     }
 
-    /// Groups and adjustments of the update rule.
-    pub(crate) fn per_tensor(&self, parameters: &[Parameter], device: &Device) -> Result<PerTensor> {
-        let mut optimizer = PerTensor::boxed(self.rule()?).with_decay(self.groups.decay);
-        if self.optimizer.decay_matrices_only {
-            optimizer = optimizer.with_group(Group::VECTORS_WITHOUT_DECAY);
-        }
-        let groups = &self.groups;
-        for path in &groups.paths {
-            self.must_match("groups.paths", &path.path, parameters)?;
-            optimizer = optimizer.with_adjust(Adjust::path(&path.path, Change { lr_scale: path.lr, weight_decay: path.weight_decay }));
-        }
-        if groups.layer_decay < 1.0 {
-            optimizer = optimizer.with_adjust(Adjust::layer_decay(parameters, groups.layer_decay));
-        }
-        if let Some(base) = self.mup_base()? {
-            let rule = if self.optimizer.name == "sgd" { WidthRule::Sgd } else { WidthRule::Adam };
-            optimizer = optimizer.with_adjust(Adjust::width(&base.with(device, Names)?, rule));
-        }
-        Ok(optimizer)
-    }
-
-    /// The update rule with all that stands around it, for a run of `total` steps.
-    pub(crate) fn optimizer(&self, parameters: &[Parameter], device: &Device, total: u64) -> Result<RecipeOptimizer> {
-        let mut optimizer = Transformed::new(self.per_tensor(parameters, device)?);
-        for (path, until) in self.freezes(parameters, total)? {
-            optimizer = optimizer.with(Freeze { path, until });
-        }
-        let g = &self.gradient;
-        if g.noise > 0.0 {
-            optimizer = optimizer.with(Noise { eta: g.noise, gamma: 0.55, seed: self.seed });
-        }
-        if g.centralize {
-            optimizer = optimizer.with(Centralize);
-        }
-        if g.clip_value > 0.0 {
-            optimizer = optimizer.with(ClipValue(g.clip_value));
-        }
-        if g.clip_adaptive > 0.0 {
-            optimizer = optimizer.with(ClipAdaptive { clip: g.clip_adaptive, ..ClipAdaptive::default() });
-        }
-        if g.clip_percentile > 0.0 {
-            optimizer = optimizer.with(ClipPercentile::new(g.clip_percentile));
-        }
-        Ok(Lookahead::new(optimizer, self.average.lookahead, self.average.lookahead_alpha))
-    }
-
     /// Patterns and the first step in which their parameters move.
     pub(crate) fn freezes(&self, parameters: &[Parameter], total: u64) -> Result<Vec<(String, u64)>> {
         let step = |until: f64| if until >= 1.0 { u64::MAX } else { (until * total as f64).round() as u64 };
@@ -239,6 +194,56 @@ impl Config {
     /// The factor on the loss, if there is one.
     pub(crate) fn loss_scale(&self) -> Option<LossScale> {
         (self.gradient.loss_scale > 0.0).then(|| LossScale { scale: self.gradient.loss_scale, ..LossScale::default() })
+    }
+}
+
+impl RunConfig {
+    /// Groups and adjustments of the update rule.
+    pub(crate) fn per_tensor(&self, parameters: &[Parameter], device: &Device) -> Result<PerTensor> {
+        let config = &self.config;
+        let mut optimizer = PerTensor::boxed(config.rule()?).with_decay(config.groups.decay);
+        if config.optimizer.decay_matrices_only {
+            optimizer = optimizer.with_group(Group::VECTORS_WITHOUT_DECAY);
+        }
+        let groups = &config.groups;
+        for path in &groups.paths {
+            config.must_match("groups.paths", &path.path, parameters)?;
+            optimizer = optimizer.with_adjust(Adjust::path(&path.path, Change { lr_scale: path.lr, weight_decay: path.weight_decay }));
+        }
+        if groups.layer_decay < 1.0 {
+            optimizer = optimizer.with_adjust(Adjust::layer_decay(parameters, groups.layer_decay));
+        }
+        if let Some(base) = config.mup_base()? {
+            let rule = if config.optimizer.name == "sgd" { WidthRule::Sgd } else { WidthRule::Adam };
+            optimizer = optimizer.with_adjust(Adjust::width(&base.with(Names(&self.classes, device))?, rule));
+        }
+        Ok(optimizer)
+    }
+
+    /// The update rule with all that stands around it, for a run of `total` steps.
+    pub(crate) fn optimizer(&self, parameters: &[Parameter], device: &Device, total: u64) -> Result<RecipeOptimizer> {
+        let config = &self.config;
+        let mut optimizer = Transformed::new(self.per_tensor(parameters, device)?);
+        for (path, until) in config.freezes(parameters, total)? {
+            optimizer = optimizer.with(Freeze { path, until });
+        }
+        let g = &config.gradient;
+        if g.noise > 0.0 {
+            optimizer = optimizer.with(Noise { eta: g.noise, gamma: 0.55, seed: config.seed });
+        }
+        if g.centralize {
+            optimizer = optimizer.with(Centralize);
+        }
+        if g.clip_value > 0.0 {
+            optimizer = optimizer.with(ClipValue(g.clip_value));
+        }
+        if g.clip_adaptive > 0.0 {
+            optimizer = optimizer.with(ClipAdaptive { clip: g.clip_adaptive, ..ClipAdaptive::default() });
+        }
+        if g.clip_percentile > 0.0 {
+            optimizer = optimizer.with(ClipPercentile::new(g.clip_percentile));
+        }
+        Ok(Lookahead::new(optimizer, config.average.lookahead, config.average.lookahead_alpha))
     }
 }
 

@@ -17,19 +17,28 @@ pub(crate) enum Found {
     Folder(PathBuf, folder::FolderOptions),
 }
 
-/// Whether there are data of that name.
-pub(crate) fn check_name(name: &str) -> Result<()> {
-    if name == FOLDER || fornax_data::find(name).is_some() {
+/// The name that stands for a text file given with --data.
+pub(crate) const FILE: &str = "file";
+
+/// Whether there are data of that name with `content` (`images`, `text`) in them.
+pub(crate) fn check_name(name: &str, content: &str) -> Result<()> {
+    let own = if content == "text" { FILE } else { FOLDER };
+    let set = fornax_data::find(name);
+    if name == own || set.is_some_and(|set| set.content.name() == content) {
         return Ok(());
     }
-    let names = DATA_SETS.iter().map(|set| set.name).chain([FOLDER]);
+    if let Some(set) = set {
+        return Err(usage(format!("data.name: {} holds {}, but the model takes {content}", set.title, set.content.name())));
+    }
+    let names = DATA_SETS.iter().filter(|set| set.content.name() == content).map(|set| set.name).chain([own]);
     Err(usage(format!("there is no data set `{name}`{}", did_you_mean(name, names))))
 }
 
 impl Found {
     pub(crate) fn of(config: &Config, given: Option<&Path>) -> Result<Self> {
-        if config.data.name != FOLDER {
-            let set = fornax_data::find(&config.data.name).context("the name was checked before")?;
+        let name = &config.data.images().name;
+        if name != FOLDER {
+            let set = fornax_data::find(name).context("the name was checked before")?;
             return Ok(Self::Set(resolve(set, given)?));
         }
         let [channels, height, width] = config.model.image();
@@ -64,6 +73,10 @@ impl Found {
             images.classes.len()
         );
         anyhow::ensure!(!images.is_empty(), "the {split} split has no image");
+        let limit = config.data.images().limit;
+        if split == Split::Train && limit > 0 {
+            return Ok(images.subset(&(0..limit.min(images.len())).collect::<Vec<_>>()));
+        }
         Ok(images)
     }
 }

@@ -1,18 +1,76 @@
 //! Image classification: batches, loss, evaluation, the worst mistakes.
 
-use crate::config::Config;
+use crate::{
+    bench,
+    cli::PredictArgs,
+    config::Config,
+    eval::Trained,
+    found::Found,
+    predict,
+    task::{Opened, Shown, Task},
+    train::RunConfig,
+};
 use anyhow::Result;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::ImageClassifier;
-use fornax_data::{Example, ImageDataset, ImageSet, Loader};
+use fornax_data::{Example, ImageDataset, ImageSet, Loader, Split};
 use fornax_explain::{grad_cam, overlay};
 use fornax_layers::loss::cross_entropy;
-use fornax_trainer::{Backprop, Batches, Evaluate, Evaluation, Sam, Scaled, SourceError, TrainError, metrics::Confusion, report::Picture};
+use fornax_trainer::{Batches, Evaluation, SourceError, metrics::Confusion, report::Picture};
 use image::{DynamicImage, GrayImage, RgbImage};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Images an evaluation takes at once.
 const EVAL_BATCH: usize = 250;
+/// Mistakes in a report.
+const WORST: usize = 24;
+
+/// Images with one class each, for the model that the function makes.
+pub(crate) struct Images<F>(pub(crate) F);
+
+impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
+    type Model = M;
+    type Data = ImageSet;
+    type Source = Source;
+
+    const EXAMPLES: &'static str = "images";
+
+    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, ImageSet>> {
+        let found = Found::of(config, given)?;
+        Ok(Opened { about: found.describe(), load: Box::new(move |split: Split| found.load(split, config)) })
+    }
+    fn classes(&self, train: &ImageSet, _valid: &ImageSet) -> Vec<String> {
+        train.classes.clone()
+    }
+    fn examples(&self, data: &ImageSet) -> usize {
+        data.len()
+    }
+    fn model(&self, _classes: &[String], device: &Device) -> M {
+        (self.0)(device)
+    }
+    fn source(&self, run: &RunConfig, data: ImageSet, device: &Device, overfit: Option<usize>) -> Result<Source> {
+        Source::new(&run.config, data, device, overfit)
+    }
+    fn loss(&self, model: &M, batch: Batch) -> Tensor<1> {
+        cross_entropy(model.forward(batch.images), batch.targets, 0.0)
+    }
+    fn measure(&self, run: &RunConfig, data: &ImageSet, model: &M, device: &Device) -> Result<Evaluation> {
+        Ok(measure(&Judge::new(run, data, device).verdicts(model), data))
+    }
+    fn show(&self, run: &RunConfig, data: &ImageSet, model: &M, device: &Device) -> Result<Shown> {
+        let judge = Judge::new(run, data, device);
+        let verdicts = judge.verdicts(model);
+        let wrong = verdicts.iter().enumerate().filter(|(i, v)| v.predicted != data.label(*i)).count();
+        let title = format!("The worst mistakes of {wrong} on {} validation images", data.len());
+        Ok(Shown { title, pictures: judge.worst(model, &verdicts, WORST), ..Shown::default() })
+    }
+    fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
+        predict::images(args, trained, (self.0)(&trained.device))
+    }
+    fn bench(&self, settings: &bench::Settings, config: &Config) -> Result<bench::Report> {
+        bench::classifier(settings, &self.0, config.model.image(), config.model.classes(), Some(config.trainer.batch_size))
+    }
+}
 
 /// `[B, C, H, W]` and `[B]`.
 #[derive(Debug, Clone)]
@@ -30,7 +88,8 @@ pub(crate) struct Scale {
 
 impl Scale {
     pub(crate) fn of(config: &Config) -> Self {
-        Self { mean: config.data.mean as f32, std: config.data.std as f32 }
+        let data = config.data.images();
+        Self { mean: data.mean as f32, std: data.std as f32 }
     }
 
     /// Pixels in `[0, 1]` of some images as a tensor `[B, C, H, W]`.
@@ -55,10 +114,10 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(config: &Config, images: ImageSet, device: &Device, overfit: Option<usize>) -> Result<Self> {
         let shape = images.shape;
-        let augment = if overfit.is_some() { Default::default() } else { config.data.augment.clone() };
+        let augment = if overfit.is_some() { Default::default() } else { config.data.images().augment.clone() };
         let dataset = ImageDataset::new(images, augment, config.seed)?;
         let loader = Loader::new(Arc::new(dataset), config.trainer.batch_size, config.seed)
-            .with_workers(config.data.workers)
+            .with_workers(config.data.images().workers)
             .with_shuffle(true)
             .with_drop_last(overfit.is_none());
         let repeat = overfit.map_or(0, |n| n.clamp(1, loader.batches_per_epoch().max(1)));
@@ -90,13 +149,6 @@ impl Batches for Source {
     }
 }
 
-/// Cross-entropy, in one pass or in SAM's two.
-pub(crate) fn backprop<M: ImageClassifier>(config: &Config) -> impl Backprop<M, Batch> {
-    let loss = |model: &M, batch: Batch| cross_entropy(model.forward(batch.images), batch.targets, 0.0);
-    let inner = Scaled { loss, scale: config.loss_scale() };
-    Sam { inner, rho: config.gradient.sam, adaptive: config.gradient.sam_adaptive }
-}
-
 /// What a model says of one image.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
@@ -106,14 +158,17 @@ pub(crate) struct Verdict {
 }
 
 /// Runs a model over images, in order.
-pub(crate) struct Judge<'a> {
-    pub(crate) images: &'a ImageSet,
-    pub(crate) scale: Scale,
-    pub(crate) device: Device,
+struct Judge<'a> {
+    images: &'a ImageSet,
+    scale: Scale,
+    device: Device,
 }
 
-impl Judge<'_> {
-    pub(crate) fn verdicts<M: ImageClassifier>(&self, model: &M) -> Vec<Verdict> {
+impl<'a> Judge<'a> {
+    fn new(run: &RunConfig, images: &'a ImageSet, device: &Device) -> Self {
+        Self { images, scale: Scale::of(&run.config), device: device.clone() }
+    }
+    fn verdicts<M: ImageClassifier>(&self, model: &M) -> Vec<Verdict> {
         let all: Vec<usize> = (0..self.images.len()).collect();
         all.chunks(EVAL_BATCH)
             .flat_map(|part| {
@@ -131,7 +186,7 @@ impl Judge<'_> {
     }
 
     /// The mistakes with the largest loss, with a heat map of where the network looked.
-    pub(crate) fn worst<M: ImageClassifier>(&self, model: &M, verdicts: &[Verdict], count: usize) -> Vec<Picture> {
+    fn worst<M: ImageClassifier>(&self, model: &M, verdicts: &[Verdict], count: usize) -> Vec<Picture> {
         let mut wrong: Vec<usize> = (0..verdicts.len()).filter(|&i| verdicts[i].predicted != self.images.label(i)).collect();
         wrong.sort_by(|&a, &b| verdicts[b].loss.total_cmp(&verdicts[a].loss));
         wrong.truncate(count);
@@ -183,18 +238,17 @@ pub(crate) fn verdict(logits: &[f32], truth: usize) -> Verdict {
 }
 
 /// Loss, accuracy, macro F1 and confusion of verdicts.
-pub(crate) fn measure(verdicts: &[Verdict], images: &ImageSet) -> Evaluation {
+fn measure(verdicts: &[Verdict], images: &ImageSet) -> Evaluation {
     let classes = images.classes.len().max(verdicts.iter().map(|v| v.probabilities.len()).max().unwrap_or(0));
     let mut confusion = Confusion::new(classes);
     verdicts.iter().enumerate().for_each(|(i, v)| confusion.add(images.label(i), v.predicted));
     let loss = verdicts.iter().map(|v| v.loss).sum::<f64>() / verdicts.len().max(1) as f64;
     let metrics = [("loss", loss), ("accuracy", confusion.accuracy()), ("f1", confusion.macro_f1())];
-    Evaluation { examples: verdicts.len(), metrics: metrics.into_iter().map(|(k, v)| (k.to_string(), v)).collect(), confusion: Some(confusion) }
-}
-
-impl<M: ImageClassifier> Evaluate<M> for Judge<'_> {
-    fn evaluate(&mut self, model: &M) -> Result<Evaluation, TrainError> {
-        Ok(measure(&self.verdicts(model), self.images))
+    Evaluation {
+        examples: verdicts.len(),
+        metrics: metrics.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+        confusion: Some(confusion),
+        ..Evaluation::default()
     }
 }
 

@@ -10,12 +10,17 @@ mod error;
 mod eval;
 mod extras;
 mod found;
+mod generate;
 mod images;
 mod inspect;
 mod overrides;
 mod predict;
 mod recipes;
 mod schedule_view;
+mod sweep;
+mod sweep_view;
+mod task;
+mod text;
 mod train;
 mod ui;
 
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         cli::Command::Train(args) => train::run(&args),
         cli::Command::Eval(args) => eval::run(&args),
         cli::Command::Predict(args) => predict::run(&args),
+        cli::Command::Generate(args) => generate::run(&args),
+        cli::Command::Sweep(args) => sweep::run(&args),
         cli::Command::Data(args) => data::run(&args),
         cli::Command::Inspect(args) => inspect::run(&args),
         cli::Command::Bench(args) => bench::run(&args),

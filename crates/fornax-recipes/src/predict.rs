@@ -2,11 +2,11 @@
 
 use crate::{
     cli::PredictArgs,
-    config::Job,
     digit,
     error::usage,
     eval::Trained,
     images::{Scale, heat, rgb, verdict},
+    task::{Job, Task},
     ui,
 };
 use anyhow::{Context, Result};
@@ -29,10 +29,19 @@ pub(crate) fn run(args: &PredictArgs) -> Result<u8> {
         return Err(usage("--top-k must be at least 1"));
     }
     let trained = Trained::open(&args.run, &args.compute)?;
-    let files = files(&args.inputs)?;
-    let model = trained.run.config.model.clone();
-    let device = trained.device.clone();
-    model.with(&device, Predict { args, trained, files })
+    trained.run.config.model.with(Predict { args, trained: &trained })
+}
+
+struct Predict<'a> {
+    args: &'a PredictArgs,
+    trained: &'a Trained,
+}
+
+impl Job for Predict<'_> {
+    type Output = u8;
+    fn run<T: Task>(self, task: T) -> Result<u8> {
+        task.predict(self.args, self.trained)
+    }
 }
 
 /// The pictures among the inputs, folders opened.
@@ -54,12 +63,6 @@ fn files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
         all.extend(inside);
     }
     Ok(all)
-}
-
-struct Predict<'a> {
-    args: &'a PredictArgs,
-    trained: Trained,
-    files: Vec<PathBuf>,
 }
 
 /// Pixels `[C, H, W]` as the model takes them, and what was done to the picture for it.
@@ -85,55 +88,52 @@ fn load(path: &Path, shape: [usize; 3], digits: bool) -> Result<(Vec<u8>, Vec<St
     Ok((picture.pixels, done))
 }
 
-impl Job for Predict<'_> {
-    type Output = u8;
-
-    fn run<M: ImageClassifier>(self, model: M) -> Result<u8> {
-        let Self { args, trained, files } = self;
-        let config = &trained.run.config;
-        let model = load_state(model, &trained.checkpoint.weights(), "")?;
-        let shape = config.model.image();
-        let name = |class: usize| trained.run.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
-        let mut answers = vec![];
-        for path in &files {
-            let (pixels, done) = load(path, shape, config.data.name == "mnist")?;
-            let tensor = |device: &_| Scale::of(config).tensor(pixels.iter().map(|&p| f32::from(p) / 255.0).collect(), shape, device);
-            let logits: Vec<f32> = model.forward(tensor(&trained.device)).into_data().iter::<f32>().collect();
-            let verdict = verdict(&logits, 0);
-            let mut order: Vec<usize> = (0..logits.len()).collect();
-            order.sort_by(|&a, &b| verdict.probabilities[b].total_cmp(&verdict.probabilities[a]));
-            let top: Vec<_> = order.iter().take(args.top_k).map(|&class| (name(class), verdict.probabilities[class])).collect();
-            let mut answer = json!({
-                "input": path, "class": name(verdict.predicted), "fitting": done,
-                "classes": top.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect::<Vec<_>>(),
-            });
-            if args.explain.is_some() {
-                let device = trained.device.clone().autodiff();
-                let (maps, size) = heat(&model, tensor(&device), &[verdict.predicted])
-                    .context("this architecture has no spatial activation for grad-cam to read")?;
-                let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
-                let file = folder.join(format!("{}.grad-cam.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("picture")));
-                let base = crate::images::grey(&rgb(&pixels, shape));
-                let picture = image::imageops::resize(&overlay(&base, &maps[0], size), 8 * base.width(), 8 * base.height(), FilterType::Nearest);
-                fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-                picture.save(&file).with_context(|| format!("cannot write {}", file.display()))?;
-                answer["explanation"] = json!(file);
-            }
-            if !args.json {
-                let list: Vec<_> = top.iter().map(|(class, p)| format!("{class} {:.2} %", 100.0 * p)).collect();
-                ui::out(format!("{}: {}", path.display(), list.join("  ")));
-                if !done.is_empty() {
-                    ui::note(format!("  to fit the model: {}", done.join("; ")));
-                }
-                if let Some(file) = answer["explanation"].as_str() {
-                    ui::note(format!("  where it looked: {file}"));
-                }
-            }
-            answers.push(answer);
+/// Classes of pictures.
+pub(crate) fn images<M: ImageClassifier>(args: &PredictArgs, trained: &Trained, model: M) -> Result<u8> {
+    let files = files(&args.inputs)?;
+    let config = &trained.run.config;
+    let model = load_state(model, &trained.checkpoint.weights(), "")?;
+    let shape = config.model.image();
+    let name = |class: usize| trained.run.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let mut answers = vec![];
+    for path in &files {
+        let (pixels, done) = load(path, shape, config.data.images().name == "mnist")?;
+        let tensor = |device: &_| Scale::of(config).tensor(pixels.iter().map(|&p| f32::from(p) / 255.0).collect(), shape, device);
+        let logits: Vec<f32> = model.forward(tensor(&trained.device)).into_data().iter::<f32>().collect();
+        let verdict = verdict(&logits, 0);
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| verdict.probabilities[b].total_cmp(&verdict.probabilities[a]));
+        let top: Vec<_> = order.iter().take(args.top_k).map(|&class| (name(class), verdict.probabilities[class])).collect();
+        let mut answer = json!({
+            "input": path, "class": name(verdict.predicted), "fitting": done,
+            "classes": top.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect::<Vec<_>>(),
+        });
+        if args.explain.is_some() {
+            let device = trained.device.clone().autodiff();
+            let (maps, size) =
+                heat(&model, tensor(&device), &[verdict.predicted]).context("this architecture has no spatial activation for grad-cam to read")?;
+            let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
+            let file = folder.join(format!("{}.grad-cam.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("picture")));
+            let base = crate::images::grey(&rgb(&pixels, shape));
+            let picture = image::imageops::resize(&overlay(&base, &maps[0], size), 8 * base.width(), 8 * base.height(), FilterType::Nearest);
+            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            picture.save(&file).with_context(|| format!("cannot write {}", file.display()))?;
+            answer["explanation"] = json!(file);
         }
-        if args.json {
-            ui::out(json!({"predictions": answers}).to_string());
+        if !args.json {
+            let list: Vec<_> = top.iter().map(|(class, p)| format!("{class} {:.2} %", 100.0 * p)).collect();
+            ui::out(format!("{}: {}", path.display(), list.join("  ")));
+            if !done.is_empty() {
+                ui::note(format!("  to fit the model: {}", done.join("; ")));
+            }
+            if let Some(file) = answer["explanation"].as_str() {
+                ui::note(format!("  where it looked: {file}"));
+            }
         }
-        Ok(0)
+        answers.push(answer);
     }
+    if args.json {
+        ui::out(json!({"predictions": answers}).to_string());
+    }
+    Ok(0)
 }

@@ -1,5 +1,6 @@
 //! The recipes: plain data, one file each, and one line here.
 
+mod char_gpt;
 mod mnist_best;
 mod mnist_cnn;
 mod mnist_lenet5;
@@ -25,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) config: fn() -> Config,
 }
 
-pub(crate) const RECIPES: &[Entry] = &[mnist_cnn::ENTRY, mnist_best::ENTRY, mnist_lenet5::ENTRY, mnist_mlp::ENTRY];
+pub(crate) const RECIPES: &[Entry] = &[mnist_cnn::ENTRY, mnist_best::ENTRY, mnist_lenet5::ENTRY, mnist_mlp::ENTRY, char_gpt::ENTRY];
 
 /// A recipe by name.
 pub(crate) fn find(name: &str) -> Result<&'static Entry> {

@@ -1,14 +1,14 @@
 //! `fornax inspect RUN --schedule` and `--groups`: what a run's configuration comes to, step by step and parameter by parameter.
 
 use crate::{
-    config::{Config, Job, device},
+    config::{Config, device},
     error::usage,
+    task::{Job, Task},
     train::RunConfig,
     ui,
 };
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use fornax_architectures::ImageClassifier;
 use fornax_optimizers::{Parameter, name_matches, parameters};
 use fornax_trainer::{
     RunDir,
@@ -107,11 +107,11 @@ pub(crate) fn groups(path: &Path, as_json: bool) -> Result<u8> {
     let config = RunConfig::read(&run.config_path())?;
     let device = device(&config.backend, config.device.as_deref())?.autodiff();
     let metrics = run.metrics();
-    config.config.model.with(&device, Table { config: &config.config, total: total_steps(&config.config, &metrics), as_json, device: device.clone() })
+    config.config.model.with(Table { run: &config, total: total_steps(&config.config, &metrics), as_json, device })
 }
 
 struct Table<'a> {
-    config: &'a Config,
+    run: &'a RunConfig,
     total: Option<u64>,
     as_json: bool,
     device: Device,
@@ -120,13 +120,14 @@ struct Table<'a> {
 impl Job for Table<'_> {
     type Output = u8;
 
-    fn run<M: ImageClassifier>(self, model: M) -> Result<u8> {
-        let all = parameters(&model);
-        let optimizer = self.config.per_tensor(&all, &self.device)?;
-        if self.total.is_none() && !self.config.groups.freeze.is_empty() {
+    fn run<T: Task>(self, task: T) -> Result<u8> {
+        let (run, config) = (self.run, &self.run.config);
+        let all = parameters(&task.model(&run.classes, &self.device));
+        let optimizer = run.per_tensor(&all, &self.device)?;
+        if self.total.is_none() && !config.groups.freeze.is_empty() {
             return Err(usage("the run has no step yet, so that its length is not known; set trainer.steps"));
         }
-        let freezes = self.config.freezes(&all, self.total.unwrap_or(0))?;
+        let freezes = config.freezes(&all, self.total.unwrap_or(0))?;
         let rows: Vec<Value> = all
             .iter()
             .filter(|parameter| parameter.trainable)
@@ -134,13 +135,13 @@ impl Job for Table<'_> {
                 let (lr_scale, decay) = optimizer.settings(&p.name, &p.shape);
                 let until = freezes.iter().filter(|(path, _)| name_matches(path, &p.name)).map(|(_, until)| *until).max();
                 json!({
-                    "name": p.name, "shape": p.shape, "lr_scale": lr_scale, "lr": self.config.optimizer.lr * lr_scale, "weight_decay": decay,
+                    "name": p.name, "shape": p.shape, "lr_scale": lr_scale, "lr": config.optimizer.lr * lr_scale, "weight_decay": decay,
                     "frozen_until": until, "groups": optimizer.groups_of(&p.name, &p.shape),
                 })
             })
             .collect();
         if self.as_json {
-            ui::out(json!({"optimizer": self.config.optimizer.name, "parameters": rows}).to_string());
+            ui::out(json!({"optimizer": config.optimizer.name, "parameters": rows}).to_string());
             return Ok(0);
         }
         let width = all.iter().map(|p| p.name.len()).max().unwrap_or(0).max("parameter".len());
@@ -150,7 +151,7 @@ impl Job for Table<'_> {
         ));
         rows.iter().for_each(|row| ui::out(line(row, width)));
         let count: usize = all.iter().filter(|p| p.trainable).map(numbers).sum();
-        ui::out(format!("{} parameters, {count} numbers, {}", rows.len(), self.config.optimizer.name));
+        ui::out(format!("{} parameters, {count} numbers, {}", rows.len(), config.optimizer.name));
         Ok(0)
     }
 }

@@ -2,16 +2,15 @@
 
 use crate::{
     cli::TrainArgs,
-    config::{Config, Job, device, rule_error},
+    config::{Config, device, rule_error},
     error::usage,
-    found::Found,
-    images::{Judge, Scale, Source, backprop, measure},
-    overrides, recipes, ui,
+    overrides, recipes,
+    task::{Job, Measure, Task, backprop},
+    ui,
 };
 use anyhow::{Context, Result};
-use burn::tensor::Device;
-use fornax_architectures::ImageClassifier;
-use fornax_data::{ImageSet, Split};
+use burn::{module::Module, tensor::Device};
+use fornax_data::Split;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_optimizers::{RuleConfig, parameters};
 use fornax_trainer::{
@@ -27,9 +26,6 @@ use std::{
     time::Duration,
 };
 
-/// Mistakes in a report.
-const WORST: usize = 24;
-
 /// `config.json`: the configuration, and where it was run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +36,7 @@ pub(crate) struct RunConfig {
     pub(crate) threads: usize,
     /// The folder given with --data.
     pub(crate) data: Option<PathBuf>,
-    /// The names of the classes.
+    /// The names of the classes, or tokens.
     pub(crate) classes: Vec<String>,
 }
 
@@ -58,7 +54,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
     if let Some(before) = before.as_ref().filter(|before| before.config.recipe != args.recipe) {
         return Err(usage(format!("{} holds a run of `{}`, not of `{}`; give another --out", out.display(), before.config.recipe, args.recipe)));
     }
-    let mut run = configure(
+    let run = configure(
         args,
         before.unwrap_or_else(|| RunConfig {
             config: (entry.config)(),
@@ -78,33 +74,15 @@ pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
     fornax_kernels::device::set_threads(run.threads);
     let interrupt = signals()?;
 
-    let found = Found::of(&run.config, run.data.as_deref())?;
-    ui::note(found.describe());
-    let mut train = found.load(Split::Train, &run.config)?;
-    let valid = found.load(Split::Valid, &run.config)?;
-    if run.config.data.limit > 0 {
-        train = train.subset(&(0..run.config.data.limit.min(train.len())).collect::<Vec<_>>());
-    }
-    run.classes = train.classes.clone();
-
-    if !args.resume && (out.join("config.json").exists() || out.join("checkpoints").exists()) {
-        anyhow::bail!("{} holds a run already; go on with --resume, or give another --out", out.display());
-    }
-    let folder = RunDir::create(&out)?;
-    folder.write("config.json", &serde_json::to_vec_pretty(&run)?)?;
-
-    set_step_key(Key::new(run.config.seed).fold(u64::MAX));
     let model = run.config.model.clone();
-    model.with(&device, Train { args, run, folder, device: device.clone(), train, valid, interrupt, time_limit })
+    model.with(Train { args, run, out, device, interrupt, time_limit })
 }
 
 struct Train<'a> {
     args: &'a TrainArgs,
     run: RunConfig,
-    folder: RunDir,
+    out: PathBuf,
     device: Device,
-    train: ImageSet,
-    valid: ImageSet,
     interrupt: Arc<AtomicUsize>,
     time_limit: Option<Duration>,
 }
@@ -112,30 +90,44 @@ struct Train<'a> {
 impl Job for Train<'_> {
     type Output = u8;
 
-    fn run<M: ImageClassifier>(self, model: M) -> Result<u8> {
-        let Self { args, run, folder, device, train, valid, interrupt, time_limit } = self;
+    fn run<T: Task>(self, task: T) -> Result<u8> {
+        let Self { args, mut run, out, device, interrupt, time_limit } = self;
+        let opened = task.open(&run.config, run.data.as_deref())?;
+        ui::note(&opened.about);
+        let (train, valid) = ((opened.load)(Split::Train)?, (opened.load)(Split::Valid)?);
+        drop(opened);
+        run.classes = task.classes(&train, &valid);
+        if !args.resume && (out.join("config.json").exists() || out.join("checkpoints").exists()) {
+            anyhow::bail!("{} holds a run already; go on with --resume, or give another --out", out.display());
+        }
+        let examples = task.examples(&train);
+        let source = task.source(&run, train, &device, args.overfit_batches)?;
+        let folder = RunDir::create(&out)?;
+        folder.write("config.json", &serde_json::to_vec_pretty(&run)?)?;
+
+        set_step_key(Key::new(run.config.seed).fold(u64::MAX));
+        let model = task.model(&run.classes, &device);
         let config = &run.config;
         let params = count_trainable(&model);
-        let examples = train.len();
-        let source = Source::new(config, train, &device, args.overfit_batches)?;
         if args.find_lr {
-            return find_lr(model, &source, config, &folder, &device);
+            return find_lr(&task, model, &source, &run, &folder, &device);
         }
         let total = config.trainer.total_steps(source.per_epoch());
-        let optimizer = config.optimizer(&parameters(&model), &device, total)?;
-        let judge = |images| Judge { images, scale: Scale::of(config), device: device.clone().inner() };
+        let optimizer = run.optimizer(&parameters(&model), &device, total)?;
+        let inner = device.clone().inner();
+        let a_step = task.examples_of(config.trainer.batch_size) * config.trainer.accumulate;
         ui::note(format!(
-            "{}: {params} parameters, {examples} training and {} validation images, {total} steps of {} on {} with {} threads, seed {}",
+            "{}: {params} parameters, {examples} training and {} validation {}, {total} steps of {a_step} on {} with {} threads, seed {}",
             config.recipe,
-            valid.len(),
-            config.trainer.batch_size * config.trainer.accumulate,
+            task.examples(&valid),
+            T::EXAMPLES,
             run.backend,
             run.threads,
             config.seed
         ));
         ui::note(format!("writing to {}", folder.path().display()));
 
-        let mut bar = ProgressBar::new(config.trainer.batch_size * config.trainer.accumulate);
+        let mut bar = ProgressBar::new(a_step, T::EXAMPLES);
         let mut board = TensorBoard::create(folder.path(), config.trainer.log_every)?;
         let mut callbacks: Vec<&mut dyn Callback> = vec![&mut board];
         if !args.quiet {
@@ -145,8 +137,8 @@ impl Job for Train<'_> {
             Fit {
                 model,
                 batches: &source,
-                backprop: backprop(config),
-                evaluate: judge(&valid),
+                backprop: backprop(&task, config),
+                evaluate: Measure { task: &task, run: &run, data: &valid, device: inner.clone() },
                 optimizer,
                 schedule: config.schedule(total)?,
                 lr: config.optimizer.lr,
@@ -174,11 +166,9 @@ impl Job for Train<'_> {
         // What `eval` and `predict` will use is what the report shows.
         let (_, checkpoint) = Checkpoints::new(folder.checkpoints(), config.trainer.keep_checkpoints).for_use()?;
         let best = load_state(outcome.model, &checkpoint.weights(), "")?.valid();
-        let judge = judge(&valid);
-        let verdicts = judge.verdicts(&best);
-        let evaluation = measure(&verdicts, &valid);
+        let evaluation = task.measure(&run, &valid, &best, &inner)?;
         let seconds = outcome.seconds;
-        let seen = outcome.batches as f64 * config.trainer.batch_size as f64;
+        let seen = outcome.batches as f64 * task.examples_of(config.trainer.batch_size) as f64;
         let rate = if outcome.step_seconds > 0.0 { seen / outcome.step_seconds } else { 0.0 };
         let report = json!({
             "recipe": config.recipe, "backend": run.backend, "device": run.device, "threads": run.threads, "seed": config.seed, "params": params,
@@ -187,26 +177,23 @@ impl Job for Train<'_> {
             "git": std::env::var("FORNAX_GIT").ok(), "versions": {"fornax": env!("CARGO_PKG_VERSION"), "burn": "0.22.1"},
         });
         folder.write("report.json", &serde_json::to_vec_pretty(&report)?)?;
-        let pictures = judge.worst(&best, &verdicts, WORST);
+        let shown = task.show(&run, &valid, &best, &inner)?;
         let page = Report {
             title: format!("{}, seed {}", config.recipe, config.seed),
-            summary: summary(&report),
+            summary: summary(&report, T::EXAMPLES),
             metrics: folder.metrics(),
             confusion: evaluation.confusion.clone(),
-            classes: valid.classes.clone(),
-            pictures_title: format!(
-                "The worst mistakes of {} on {} validation images",
-                verdicts.iter().enumerate().filter(|(i, v)| v.predicted != valid.label(*i)).count(),
-                valid.len()
-            ),
-            pictures,
+            classes: if evaluation.confusion.is_some() { run.classes.clone() } else { vec![] },
+            pictures_title: shown.title,
+            pictures: shown.pictures,
+            texts: shown.texts,
             config: serde_json::to_value(&run)?,
         };
         folder.write("report.html", page.html().as_bytes())?;
         ui::note(format!(
-            "done in {seconds:.0} s ({rate:.0} examples/s in training): validation accuracy {:.2} %, loss {:.4}",
-            100.0 * evaluation.metrics["accuracy"],
-            evaluation.metrics["loss"]
+            "done in {seconds:.0} s ({rate:.0} {}/s in training): validation {}",
+            T::EXAMPLES,
+            evaluation.metrics.iter().map(|(name, value)| format!("{name} {}", metric(name, *value))).collect::<Vec<_>>().join(", ")
         ));
         ui::note(format!("report: {}\ntest:   fornax eval {}", folder.path().join("report.html").display(), folder.path().display()));
         if args.json {
@@ -216,28 +203,34 @@ impl Job for Train<'_> {
     }
 }
 
-fn summary(report: &Value) -> Vec<(String, String)> {
+/// As people read it.
+fn metric(name: &str, value: f64) -> String {
+    if name == "accuracy" { format!("{:.2} %", 100.0 * value) } else { format!("{value:.4}") }
+}
+
+fn summary(report: &Value, examples: &str) -> Vec<(String, String)> {
     let number = |path: &[&str]| path.iter().fold(report, |v, key| &v[*key]).as_f64().unwrap_or(f64::NAN);
     let text = |key: &str| report[key].as_str().unwrap_or("-").to_string();
-    vec![
-        ("validation accuracy".into(), format!("{:.2} %", 100.0 * number(&["valid", "accuracy"]))),
-        ("validation loss".into(), format!("{:.4}", number(&["valid", "loss"]))),
+    let metrics = report["valid"].as_object().into_iter().flatten();
+    let mut rows: Vec<_> = metrics.map(|(name, value)| (format!("validation {name}"), metric(name, value.as_f64().unwrap_or(f64::NAN)))).collect();
+    rows.extend([
         ("training loss".into(), format!("{:.4}", number(&["train", "loss"]))),
         ("parameters".into(), report["params"].to_string()),
-        ("training images".into(), report["train"]["examples"].to_string()),
+        (format!("training {examples}"), report["train"]["examples"].to_string()),
         ("steps".into(), format!("{} ({:.1} epochs)", report["steps"], number(&["epochs"]))),
         ("time".into(), format!("{:.0} s", number(&["wall_s"]))),
-        ("training rate".into(), format!("{:.0} images/s", number(&["examples_per_s"]))),
+        ("training rate".into(), format!("{:.0} {examples}/s", number(&["examples_per_s"]))),
         ("peak memory".into(), format!("{:.0} MB", number(&["peak_rss_mb"]))),
         ("backend".into(), format!("{}, {} threads", text("backend"), report["threads"])),
         ("revision".into(), text("git")),
-    ]
+    ]);
+    rows
 }
 
-fn find_lr<M: ImageClassifier>(model: M, source: &Source, config: &Config, folder: &RunDir, device: &Device) -> Result<u8> {
+fn find_lr<T: Task>(task: &T, model: T::Model, source: &T::Source, run: &RunConfig, folder: &RunDir, device: &Device) -> Result<u8> {
     let range = lr_finder::Range::default();
-    let optimizer = config.optimizer(&parameters(&model), device, range.steps)?;
-    let curve = lr_finder::find(model, source, backprop(config), optimizer, config.seed, range)?;
+    let optimizer = run.optimizer(&parameters(&model), device, range.steps)?;
+    let curve = lr_finder::find(model, source, backprop(task, &run.config), optimizer, run.config.seed, range)?;
     folder.write("lr_finder.svg", curve.svg().as_bytes())?;
     for (lr, loss) in curve.points.iter().step_by(5) {
         ui::out(format!("lr {lr:.2e}  loss {loss:.4}"));

@@ -13,15 +13,16 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub struct ProgressBar {
     bar: Option<Bar>,
     batch_size: f64,
+    examples: &'static str,
     began: Option<(Instant, u64)>,
     last_line: Instant,
     smooth: Option<f64>,
 }
 
 impl ProgressBar {
-    /// `batch_size` examples a step.
-    pub fn new(batch_size: usize) -> Self {
-        Self { bar: None, batch_size: batch_size as f64, began: None, last_line: Instant::now(), smooth: None }
+    /// `batch_size` of `examples` ("images", "characters") a step.
+    pub fn new(batch_size: usize, examples: &'static str) -> Self {
+        Self { bar: None, batch_size: batch_size as f64, examples, began: None, last_line: Instant::now(), smooth: None }
     }
 
     fn say(&self, line: &str) {
@@ -45,7 +46,7 @@ impl Callback for ProgressBar {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             self.bar = Some(Bar::new(r.steps).with_style(style.progress_chars("━╸─")));
         }
-        let message = format!("epoch {:.2}  loss {smooth:.4}  {rate:.0} examples/s", r.epoch);
+        let message = format!("epoch {:.2}  loss {smooth:.4}  {rate:.0} {}/s", r.epoch, self.examples);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(r.step);
@@ -65,6 +66,7 @@ impl Callback for ProgressBar {
     fn on_evaluation(&mut self, r: &EvaluationReport<'_>) -> Result<Flow, TrainError> {
         let numbers: Vec<_> = r.evaluation.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         self.say(&format!("step {}  valid: {}{}", r.step, numbers.join("  "), if r.best { "  (best)" } else { "" }));
+        r.evaluation.samples.iter().for_each(|sample| self.say(sample));
         Ok(Flow::Continue)
     }
 

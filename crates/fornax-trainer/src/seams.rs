@@ -54,6 +54,8 @@ pub struct Evaluation {
     pub metrics: BTreeMap<String, f64>,
     /// Of a classifier.
     pub confusion: Option<Confusion>,
+    /// What a generator makes, for people to look at.
+    pub samples: Vec<String>,
 }
 
 /// What a callback says.

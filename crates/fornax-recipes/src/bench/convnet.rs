@@ -5,54 +5,38 @@ use super::{
     driver::{Report, floats, infer, ints, train},
     init::{self, Theirs},
 };
-use crate::{
-    config::{Job, ModelConfig},
-    recipes::Entry,
-};
 use anyhow::Result;
+use burn::tensor::Device;
 use fornax_architectures::{ConvNetConfig, ImageClassifier};
 use fornax_optimizers::Adam;
 use fornax_weights::state;
 
-pub(super) const TRAIN: Workload = Workload { name: "convnet-train", run: |settings| run(settings, &tutorial(), Some(64)) };
-pub(super) const INFER: Workload = Workload { name: "convnet-infer", run: |settings| run(settings, &tutorial(), None) };
+pub(super) const TRAIN: Workload = Workload { name: "convnet-train", run: |settings| tutorial(settings, Some(64)) };
+pub(super) const INFER: Workload = Workload { name: "convnet-infer", run: |settings| tutorial(settings, None) };
 
-/// Training steps of a recipe's model, on images of the formula.
-pub(super) fn recipe(settings: &Settings, entry: &Entry) -> Result<Report> {
-    let config = (entry.config)();
-    run(settings, &config.model, Some(config.trainer.batch_size))
-}
-
-fn tutorial() -> ModelConfig {
-    ModelConfig::ConvNet(ConvNetConfig::tutorial())
+fn tutorial(settings: &Settings, batch: Option<usize>) -> Result<Report> {
+    let config = ConvNetConfig::tutorial();
+    classifier(settings, &|device: &Device| config.init(device), config.image, config.classes, batch)
 }
 
 /// Trains with a batch size, or looks at one image.
-fn run(settings: &Settings, model: &ModelConfig, batch: Option<usize>) -> Result<Report> {
-    let device = if batch.is_some() { settings.device.clone().autodiff() } else { settings.device.clone() };
-    model.with(&device, Bench { settings, batch, image: model.image() })
-}
-
-struct Bench<'a> {
-    settings: &'a Settings,
+pub(crate) fn classifier<M: ImageClassifier>(
+    settings: &Settings,
+    make: &impl Fn(&Device) -> M,
+    [c, h, w]: [usize; 3],
+    classes: usize,
     batch: Option<usize>,
-    image: [usize; 3],
-}
-
-impl Job for Bench<'_> {
-    type Output = Report;
-
-    fn run<M: ImageClassifier>(self, model: M) -> Result<Report> {
-        let Self { settings, batch, image: [c, h, w] } = self;
-        let dense = state(&model).keys().filter(|name| name.starts_with("dense.") && name.ends_with("weight")).count();
-        let model = init::load(settings, model, |name| theirs(name, dense))?;
-        match batch {
-            Some(n) => {
-                let batch = |b, device: &_| (floats(b, [n, c, h, w], device), ints(b, [n], 10, device));
-                train(settings, model, batch, Adam::default(), |model, x| model.forward(x))
-            }
-            None => infer(settings, model, |b, device| floats(b, [1, c, h, w], device), |model, x| model.forward(x)),
+) -> Result<Report> {
+    let device = if batch.is_some() { settings.device.clone().autodiff() } else { settings.device.clone() };
+    let model = make(&device);
+    let dense = state(&model).keys().filter(|name| name.starts_with("dense.") && name.ends_with("weight")).count();
+    let model = init::load(settings, model, |name| theirs(name, dense))?;
+    match batch {
+        Some(n) => {
+            let batch = |b, device: &_| (floats(b, [n, c, h, w], device), ints(b, [n], classes as u64, device));
+            train(settings, model, batch, Adam::default(), |model, x| model.forward(x))
         }
+        None => infer(settings, model, |b, device| floats(b, [1, c, h, w], device), |model, x| model.forward(x)),
     }
 }
 

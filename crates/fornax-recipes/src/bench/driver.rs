@@ -15,7 +15,7 @@ use std::time::Instant;
 const BATCHES: u64 = 4;
 
 /// What a run measured.
-pub(super) struct Report {
+pub(crate) struct Report {
     /// Trainable numbers.
     pub(super) params: usize,
     /// Milliseconds a step, in rising order.

@@ -7,7 +7,7 @@ use super::{
 };
 use anyhow::Result;
 use burn::tensor::{Int, Tensor};
-use fornax_architectures::{Gpt, GptConfig, ImageClassifier, Vit, VitConfig};
+use fornax_architectures::{Gpt, GptConfig, ImageClassifier, LanguageModel, Vit, VitConfig};
 use fornax_optimizers::AdamW;
 
 pub(super) const SMALL: Workload = Workload { name: "gpt-train", run: |settings| gpt_train(settings, GptConfig::small(), [12, 64]) };
@@ -15,11 +15,15 @@ pub(super) const WIDE: Workload = Workload { name: "gpt-wide-train", run: |setti
 pub(super) const INFER: Workload = Workload { name: "gpt-infer", run: gpt_infer };
 pub(super) const VIT: Workload = Workload { name: "vit-train", run: vit };
 
-fn gpt_train(settings: &Settings, config: GptConfig, [batch, time]: [usize; 2]) -> Result<Report> {
-    let vocabulary = config.vocabulary as u64;
+fn gpt_train(settings: &Settings, config: GptConfig, size: [usize; 2]) -> Result<Report> {
     let model = init::load(settings, config.init(&settings.device.clone().autodiff()), theirs)?;
+    language_model(settings, model, config.vocabulary as u64, size)
+}
+
+/// Trains on batches of so many sequences and tokens.
+pub(crate) fn language_model<M: LanguageModel>(settings: &Settings, model: M, vocabulary: u64, [batch, time]: [usize; 2]) -> Result<Report> {
     let data = |b, device: &_| (ints(b, [batch, time], vocabulary, device), ints(b, [batch * time], vocabulary, device));
-    train(settings, model, data, AdamW::default(), |model: &Gpt, x: Tensor<2, Int>| model.forward(x).flatten(0, 1))
+    train(settings, model, data, AdamW::default(), |model: &M, x: Tensor<2, Int>| model.forward(x).flatten(0, 1))
 }
 
 fn gpt_infer(settings: &Settings) -> Result<Report> {

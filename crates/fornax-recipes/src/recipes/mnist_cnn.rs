@@ -1,5 +1,5 @@
 use super::Entry;
-use crate::config::{Config, DataConfig, ModelConfig};
+use crate::config::{Config, DataConfig, ImageData, ModelConfig};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
 use fornax_architectures::ConvNetConfig;
 use fornax_data::Augment;
@@ -19,14 +19,14 @@ pub(super) fn config() -> Config {
     Config {
         recipe: ENTRY.name.into(),
         seed: 0,
-        data: DataConfig {
+        data: DataConfig::Images(ImageData {
             name: "mnist".into(),
             augment: Augment { shift: 2.0, rotate: 10.0, scale: 0.1, ..Augment::default() },
             mean: 0.1307,
             std: 0.3081,
             workers: 1,
             limit: 0,
-        },
+        }),
         model: ModelConfig::ConvNet(ConvNetConfig::tutorial()),
         optimizer: RuleConfig { lr: 2e-3, ..RuleConfig::default() },
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),

@@ -1,5 +1,5 @@
 use super::{Entry, mnist_cnn};
-use crate::config::{Config, DataConfig, ModelConfig};
+use crate::config::{Config, DataConfig, ImageData, ModelConfig};
 use fornax_architectures::MlpConfig;
 use fornax_data::Augment;
 
@@ -15,7 +15,7 @@ fn config() -> Config {
     let base = mnist_cnn::config();
     Config {
         recipe: ENTRY.name.into(),
-        data: DataConfig { augment: Augment::default(), ..base.data },
+        data: DataConfig::Images(ImageData { augment: Augment::default(), ..base.data.images().clone() }),
         model: ModelConfig::Mlp(MlpConfig::mnist()),
         ..base
     }

@@ -7,4 +7,5 @@ mod kill;
 mod runs;
 mod schedules;
 mod support;
+mod text;
 mod usage;

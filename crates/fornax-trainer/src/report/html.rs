@@ -31,6 +31,8 @@ pub struct Report {
     pub pictures_title: String,
     /// The worst mistakes.
     pub pictures: Vec<Picture>,
+    /// Captions and texts, as a generator's samples.
+    pub texts: Vec<(String, String)>,
     /// All that defines the run.
     pub config: Value,
 }
@@ -80,6 +82,9 @@ impl Report {
                 let _ = write!(page, "<figure>{images}<figcaption>{}</figcaption></figure>", escape(&picture.caption));
             }
             page += "</div></section>";
+        }
+        for (caption, text) in &self.texts {
+            let _ = write!(page, "<section><h2>{}</h2><pre>{}</pre></section>", escape(caption), escape(text));
         }
         let config = serde_json::to_string_pretty(&self.config).unwrap_or_default();
         let _ = write!(page, "<section><h2>Configuration</h2><pre>{}</pre></section></body></html>", escape(&config));
@@ -177,11 +182,14 @@ mod tests {
             confusion: Some(confusion),
             classes: vec!["cat".into(), "dog".into()],
             pictures_title: "Worst".into(),
+            texts: vec![("Sample 1".into(), "a <b> c".into())],
             pictures: vec![Picture { caption: "cat → dog".into(), images: vec![RgbImage::new(4, 4)] }],
             config: json!({"seed": 7}),
         };
         let html = report.html();
-        for part in ["a &lt;b&gt; &amp; c", "<svg", "cat → dog", "data:image/png;base64,", "Confusion", "accuracy", "&quot;seed&quot;: 7"] {
+        for part in
+            ["a &lt;b&gt; &amp; c", "a &lt;b&gt; c", "<svg", "cat → dog", "data:image/png;base64,", "Confusion", "accuracy", "&quot;seed&quot;: 7"]
+        {
             assert!(html.contains(part), "{part}");
         }
         assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("href="));
