@@ -6,13 +6,21 @@ use anyhow::{Result, bail};
 use std::process::Command;
 
 /// The commands that are the binary's own.
-pub(crate) const COMMANDS: &[&str] = &["train", "eval", "predict", "recipes", "data", "inspect", "bench"];
+pub(crate) const COMMANDS: &[&str] = &["train", "eval", "predict", "generate", "sweep", "recipes", "data", "inspect", "bench"];
 
 /// Those that need a feature: flex is the default one.
 const FEATURES: &[&str] = &["ndarray", "tch", "wgpu", "cuda"];
 
 /// Ends with the binary's own exit code, or with Cargo's if it does not build.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<u8> {
+    match build(workspace, args)? {
+        Ok(mut fornax) => become_it(&mut fornax),
+        Err(code) => Ok(code),
+    }
+}
+
+/// The binary with these arguments, ready to start; or Cargo's exit code if it does not build.
+pub(crate) fn build(workspace: &Workspace, args: &[String]) -> Result<Result<Command, u8>> {
     let feature = feature(args);
     let libtorch = if feature == Some("tch") { libtorch::environment(workspace)? } else { vec![] };
     if let Some(notice) = notice(feature, |library| workspace.has_built(library)) {
@@ -30,7 +38,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<u8> {
                  the code without it, and `--backend tch` runs on CUDA after `cargo xtask setup-libtorch --cuda`"
             );
         }
-        return Ok(code);
+        return Ok(Err(code));
     }
     let program = workspace.target.join("release").join(format!("fornax{}", std::env::consts::EXE_SUFFIX));
     let mut fornax = Command::new(program);
@@ -38,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<u8> {
     if let Some(git) = workspace.git_describe() {
         fornax.env("FORNAX_GIT", git);
     }
-    become_it(&mut fornax)
+    Ok(Ok(fornax))
 }
 
 /// Replaces this process, so that signals and exit code are the binary's.

@@ -3,6 +3,7 @@
 mod ci;
 mod fornax;
 mod libtorch;
+mod rules;
 mod shell;
 mod test;
 mod tidy;
@@ -20,6 +21,8 @@ Train and use models. Each builds the binary `fornax` (release) with the backend
   train RECIPE [OPTION]...      train; `cargo xtask train mnist-cnn` needs nothing else
   eval RUN                      measure a run or a checkpoint on its validation or test split
   predict RUN INPUT...          classify images
+  generate RUN                  go on with a text by a language model
+  sweep RECIPE --vary KEY=V,V   train over a grid of settings: a table, curves, the best
   data list|fetch|path          the data sets
   inspect FILE|RUN              tensors, shapes and configuration of a checkpoint
   bench WORKLOAD                time a training step
@@ -29,6 +32,7 @@ Train and use models. Each builds the binary `fornax` (release) with the backend
 Work on Fornax:
   test [--backend flex|ndarray|tch] [ARG]...    every test (nextest if it is installed; ARGs go to it)
   tidy                          the invariants that a program can check
+  rules                         train a CNN and a GPT by every update rule, for the book's page: table and curves
   ci                            tidy, fmt, deny, clippy, tests, doctests, docs
   check wgpu|cuda               type-check a GPU backend; nothing runs
   setup-libtorch [--cuda]       LibTorch 2.9.0 for the tch backend into libtorch/, from PyPI
@@ -62,8 +66,9 @@ fn run(args: &[String]) -> Result<u8> {
         }
         _ if fornax::COMMANDS.contains(&command) => fornax::run(&Workspace::find()?, args),
         "test" => test::test(&Workspace::find()?, rest),
-        "tidy" | "ci" if !rest.is_empty() => bail!("usage: cargo xtask {command}"),
+        "tidy" | "ci" | "rules" if !rest.is_empty() => bail!("usage: cargo xtask {command}"),
         "tidy" => tidy::run(&Workspace::find()?),
+        "rules" => rules::run(&Workspace::find()?),
         "ci" => ci::ci(&Workspace::find()?),
         "check" => ci::check(&Workspace::find()?, rest),
         "setup-libtorch" => libtorch::setup(&Workspace::find()?, rest).map(|()| 0),

@@ -56,7 +56,11 @@ impl Cell {
 
     /// The group and what was varied.
     pub(crate) fn name(&self) -> String {
-        let setting = self.setting.iter().map(|text| text.rsplit_once('.').map_or(text.as_str(), |(_, last)| last)).collect::<Vec<_>>().join(" ");
+        let short = |text: &String| match text.split_once('=') {
+            Some((key, value)) => format!("{}={value}", key.rsplit('.').next().unwrap_or(key)),
+            None => text.clone(),
+        };
+        let setting = self.setting.iter().map(short).collect::<Vec<_>>().join(" ");
         [self.group.as_str(), &setting].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
@@ -246,6 +250,6 @@ mod tests {
         let trainer = TrainConfig { monitor: "loss".into(), ..TrainConfig::default() };
         let values: Vec<_> = best(&cells, &trainer).iter().map(|cell| cell.value()).collect();
         assert_eq!(values, [Some(3.0), Some(5.0)]);
-        assert_eq!(cells[0].name(), "a lr=1");
+        assert_eq!(cells[0].name(), "a lr=1.5");
     }
 }

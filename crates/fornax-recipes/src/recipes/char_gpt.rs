@@ -20,7 +20,7 @@ pub(super) fn config() -> Config {
         seed: 0,
         data: DataConfig::Text(TextData { name: "tiny-shakespeare".into(), limit: 0, valid_limit: 0 }),
         model: ModelConfig::Gpt(GptConfig { vocabulary: 0, ..GptConfig::nano_cpu() }),
-        optimizer: RuleConfig { lr: 1e-3, weight_decay: 0.1, ..RuleConfig::named("adamw").expect("a rule of the list") },
+        optimizer: RuleConfig { lr: 1e-3, weight_decay: 0.1, ..RuleConfig::named("adamw").expect("a rule of the list").with("beta2", 0.99) },
         schedule: ScheduleConfig::new("cosine").with("end", 0.1).with_warmup(0.05),
         trainer: TrainConfig { batch_size: 12, steps: 2000, eval_every: 500, clip_norm: 1.0, monitor: "loss".into(), ..TrainConfig::default() },
         gradient: GradientConfig::default(),
