@@ -95,6 +95,7 @@ pub struct Outcome<M> {
 /// Trains until the steps are done or something stops it.
 ///
 /// Step `s` averages the gradients of `accumulate` batches, clips them, moves the weights by `lr · schedule(s)`, and then their average.
+/// An optimizer that searches gets their mean loss and gradients at other weights, unclipped.
 /// Everything that is drawn in it follows from `(seed, s)`. A schedule with a plateau hears of each regular evaluation.
 ///
 /// # Errors
