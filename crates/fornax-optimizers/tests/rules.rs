@@ -214,7 +214,7 @@ fn a_tied_parameter_has_one_gradient() {
 fn the_one_pass_step_has_the_bits_of_the_composed_one() {
     let named = |name| RuleConfig::named(name).expect("it is in the list");
     let sgd = || named("sgd").with("momentum", 0.9);
-    for config in [named("adam"), named("adamw"), sgd().with("dampening", 0.5), sgd().with("nesterov", true)] {
+    for config in [named("adam"), named("adamw"), named("sgd"), sgd().with("dampening", 0.5), sgd().with("nesterov", true)] {
         for device in devices() {
             let rule = config.build().expect("it is in the list");
             let hyper = Hyper { lr: 0.01, weight_decay: 0.1, shape: &[40_001], name: "weight", globals: &Numbers::default() };
