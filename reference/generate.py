@@ -6,6 +6,7 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import attention
 import layers
+import lbfgs
 import optimizers
 import recurrent
 import rules
@@ -16,6 +17,7 @@ if __name__ == "__main__":
     layers.write()
     optimizers.write()
     rules.write()
+    lbfgs.write()
     schedules.write()
     architectures.write()
     recurrent.write()

@@ -1,4 +1,4 @@
-use crate::{RULES, Rule};
+use crate::{Configured, Lbfgs, LbfgsConfig, PerTensor, RULES, Rule};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -71,8 +71,29 @@ impl RuleConfig {
     /// Builds the rule, after checking every name, type and range.
     ///
     /// # Errors
-    /// The first that is wrong.
+    /// The first that is wrong; and `lbfgs`, which is no rule of one parameter: see [`RuleConfig::optimizer`].
     pub fn build(&self) -> Result<Box<dyn Rule>, RuleError> {
+        match self.built()? {
+            Built::Rule(rule) => Ok(rule),
+            Built::Lbfgs(_) => Err(RuleError::new("name", format!("`{}` takes all parameters as one vector, without groups", self.name))),
+        }
+    }
+
+    /// Builds the optimizer, without groups.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn optimizer(&self) -> Result<Configured, RuleError> {
+        Ok(match self.built()? {
+            Built::Rule(rule) => Configured::PerTensor(Box::new(PerTensor::boxed(rule))),
+            Built::Lbfgs(_) if self.weight_decay != 0.0 => {
+                return Err(RuleError::new("weight_decay", format!("must be 0 with `{}`: a penalty belongs to its loss", self.name)));
+            }
+            Built::Lbfgs(lbfgs) => Configured::Lbfgs(lbfgs),
+        })
+    }
+
+    fn built(&self) -> Result<Built, RuleError> {
         let entry = entry(&self.name)?;
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(RuleError::new("lr", format!("must be above 0, not {}", self.lr)));
@@ -81,19 +102,28 @@ impl RuleConfig {
             return Err(RuleError::new("weight_decay", format!("must be 0 or above, not {}", self.weight_decay)));
         }
         let mut options = (entry.defaults)();
-        options.remove("weight_decay");
+        let decays = options.remove("weight_decay").is_some();
         for (option, value) in &self.options {
             let Some(default) = options.get_mut(option) else { return Err(entry.unknown(option)) };
             entry.check(option, default, value)?;
             default.clone_from(value);
         }
-        options.insert("weight_decay".into(), self.weight_decay.into());
-        let rule = (entry.build)(options).map_err(|error| RuleError::new("options", error.to_string()))?;
-        match rule.conflict() {
-            Some((option, why)) => Err(RuleError::new(option, why)),
-            None => Ok(rule),
+        if decays {
+            options.insert("weight_decay".into(), self.weight_decay.into());
         }
+        let built = (entry.build)(options).map_err(|error| RuleError::new("options", error.to_string()))?;
+        match &built {
+            Built::Rule(rule) => rule.conflict().map_or(Ok(()), |(option, why)| Err(RuleError::new(option, why)))?,
+            Built::Lbfgs(_) => {}
+        }
+        Ok(built)
     }
+}
+
+/// What an entry makes of its options.
+enum Built {
+    Rule(Box<dyn Rule>),
+    Lbfgs(Lbfgs),
 }
 
 fn entry(name: &str) -> Result<&'static RuleEntry, RuleError> {
@@ -161,7 +191,7 @@ pub struct RuleEntry {
     pub ranges: &'static [(&'static str, Range)],
     /// Every option with its default, λ included.
     pub defaults: fn() -> Options,
-    build: fn(Options) -> serde_json::Result<Box<dyn Rule>>,
+    build: fn(Options) -> serde_json::Result<Built>,
 }
 
 impl RuleEntry {
@@ -171,6 +201,11 @@ impl RuleEntry {
         R: Rule + Default + Serialize + DeserializeOwned + 'static,
     {
         Self { name, lr, ranges, defaults: defaults::<R>, build: build::<R> }
+    }
+
+    /// Of L-BFGS.
+    pub(crate) const fn lbfgs(name: &'static str, lr: f64, ranges: &'static [(&'static str, Range)]) -> Self {
+        Self { name, lr, ranges, defaults: defaults::<LbfgsConfig>, build: build_lbfgs }
     }
 
     /// The rule with its defaults.
@@ -211,6 +246,14 @@ fn defaults<R: Default + Serialize>() -> Options {
     serde_json::to_value(R::default()).and_then(serde_json::from_value).unwrap_or_else(|error| panic!("a rule's fields are plain data: {error}"))
 }
 
-fn build<R: Rule + DeserializeOwned + 'static>(options: Options) -> serde_json::Result<Box<dyn Rule>> {
-    Ok(Box::new(serde_json::from_value::<R>(Value::Object(options.into_iter().collect()))?))
+fn read<T: DeserializeOwned>(options: Options) -> serde_json::Result<T> {
+    serde_json::from_value(Value::Object(options.into_iter().collect()))
+}
+
+fn build<R: Rule + DeserializeOwned + 'static>(options: Options) -> serde_json::Result<Built> {
+    Ok(Built::Rule(Box::new(read::<R>(options)?)))
+}
+
+fn build_lbfgs(options: Options) -> serde_json::Result<Built> {
+    Ok(Built::Lbfgs(read::<LbfgsConfig>(options)?.init()))
 }

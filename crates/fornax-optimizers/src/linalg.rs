@@ -1,54 +1,108 @@
 //! Small dense matrices on the host, in f64 and row-major, for preconditioners.
 
-/// Sweeps of Jacobi's method, which converges quadratically: ten are plenty, and a NaN must end too.
-const SWEEPS: usize = 30;
+/// Implicit shifts for an eigenvalue: two or three are usual, and a matrix that needs more has a NaN.
+const SHIFTS: usize = 60;
 
-/// Eigenvalues and eigenvectors (as columns) of a symmetric matrix, largest first, by Jacobi's rotations.
+/// Eigenvalues and eigenvectors (as columns) of a symmetric matrix, largest first: reflections to a tridiagonal one, then rotations with implicit shifts.
 ///
-/// Source: Golub and Van Loan, "Matrix computations", 4th edition, 2013, section 8.5. A matrix with a NaN gives NaNs.
+/// Source: Golub and Van Loan, "Matrix computations", 4th edition, 2013, sections 8.3.1 and 8.3.3. A matrix with a NaN gives NaNs.
 pub(crate) fn symmetric_eigen(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut a = matrix.to_vec();
-    let mut v = identity(n);
-    if !a.iter().all(|x| x.is_finite()) {
+    let solved = || {
+        let (mut diagonal, mut beside, mut rows) = tridiagonal(matrix.to_vec(), n);
+        diagonalize(&mut diagonal, &mut beside, &mut rows, n).then_some((diagonal, rows))
+    };
+    let Some((values, rows)) = matrix.iter().all(|x| x.is_finite()).then(solved).flatten() else {
         return (vec![f64::NAN; n], vec![f64::NAN; n * n]);
-    }
-    let total: f64 = a.iter().map(|x| x * x).sum();
-    for _ in 0..SWEEPS {
-        let off: f64 = (0..n).flat_map(|i| (0..n).filter(move |&j| j != i).map(move |j| (i, j))).map(|(i, j)| a[i * n + j].powi(2)).sum();
-        if off <= 1e-32 * total {
-            break;
+    };
+    let order = descending(&values);
+    let vectors = (0..n * n).map(|i| rows[order[i % n] * n + i / n]).collect();
+    (order.iter().map(|&i| values[i]).collect(), vectors)
+}
+
+/// The diagonal, what is beside it, and the rows of `Qᵀ`, where `A = Q T Qᵀ`.
+fn tridiagonal(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let mut q = identity(n);
+    for k in 0..n.saturating_sub(2) {
+        // The reflection I − 2 v vᵀ / vᵀv that clears column k below the place under the diagonal.
+        let first = k + 1;
+        let mut v: Vec<f64> = (first..n).map(|i| a[i * n + k]).collect();
+        let length = dot(&v, &v).sqrt();
+        v[0] += if v[0] < 0.0 { -length } else { length };
+        let square = dot(&v, &v);
+        if square == 0.0 {
+            continue;
         }
-        for p in 0..n {
-            for q in p + 1..n {
-                rotate(&mut a, &mut v, n, p, q);
+        // A ← H A H: w = 2 A v / vᵀv less its part along v, A ← A − v wᵀ − w vᵀ.
+        let mut w: Vec<f64> = (k..n).map(|i| 2.0 / square * dot(&a[i * n + first..(i + 1) * n], &v)).collect();
+        let along = dot(&w[1..], &v) / square;
+        w[1..].iter_mut().zip(&v).for_each(|(w, v)| *w -= along * v);
+        for i in k..n {
+            let (vi, wi) = (if i == k { 0.0 } else { v[i - first] }, w[i - k]);
+            let row = &mut a[i * n + first..(i + 1) * n];
+            row.iter_mut().zip(&v).zip(&w[1..]).for_each(|((a, v), w)| *a -= vi * w + wi * v);
+        }
+        (first..n).for_each(|i| a[i * n + k] = a[k * n + i]);
+        // Qᵀ ← H Qᵀ.
+        let mut sums = vec![0.0; n];
+        for (v, row) in v.iter().zip(q[first * n..].chunks_exact(n)) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += v * x);
+        }
+        for (v, row) in v.iter().zip(q[first * n..].chunks_exact_mut(n)) {
+            row.iter_mut().zip(&sums).for_each(|(x, sum)| *x -= 2.0 / square * v * sum);
+        }
+    }
+    let diagonal = (0..n).map(|i| a[i * n + i]).collect();
+    let beside = (0..n).map(|i| if i + 1 < n { a[i * n + i + 1] } else { 0.0 }).collect();
+    (diagonal, beside, q)
+}
+
+/// Makes what is beside the diagonal nothing, and turns the rows along. Whether it came to an end.
+fn diagonalize(d: &mut [f64], e: &mut [f64], rows: &mut [f64], n: usize) -> bool {
+    for l in 0..n {
+        for shift in 0.. {
+            // Where the matrix falls into two.
+            let m = (l..n - 1).find(|&m| e[m].abs() <= f64::EPSILON * (d[m].abs() + d[m + 1].abs())).unwrap_or(n - 1);
+            if m == l {
+                break;
+            }
+            if shift == SHIFTS {
+                return false;
+            }
+            let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
+            let mut g = d[m] - d[l] + e[l] / (half + half.hypot(1.0).copysign(half));
+            let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
+            let mut whole = true;
+            for i in (l..m).rev() {
+                let (f, b) = (s * e[i], c * e[i]);
+                let r = f.hypot(g);
+                e[i + 1] = r;
+                if r == 0.0 {
+                    d[i + 1] -= p;
+                    e[m] = 0.0;
+                    whole = false;
+                    break;
+                }
+                (s, c) = (f / r, g / r);
+                g = d[i + 1] - p;
+                let t = (d[i] - g) * s + 2.0 * c * b;
+                p = s * t;
+                d[i + 1] = g + p;
+                g = c * t - b;
+                let (upper, lower) = rows[i * n..(i + 2) * n].split_at_mut(n);
+                upper.iter_mut().zip(lower).for_each(|(x, y)| (*x, *y) = (c * *x - s * *y, s * *x + c * *y));
+            }
+            if whole {
+                d[l] -= p;
+                e[l] = g;
+                e[m] = 0.0;
             }
         }
     }
-    let values: Vec<f64> = (0..n).map(|i| a[i * n + i]).collect();
-    let order = descending(&values);
-    (order.iter().map(|&i| values[i]).collect(), columns(&v, n, &order))
+    true
 }
 
-/// Makes element (p, q) zero.
-fn rotate(a: &mut [f64], v: &mut [f64], n: usize, p: usize, q: usize) {
-    let apq = a[p * n + q];
-    if apq == 0.0 {
-        return;
-    }
-    let theta = (a[q * n + q] - a[p * n + p]) / (2.0 * apq);
-    let t = if theta == 0.0 { 1.0 } else { theta.signum() / (theta.abs() + theta.hypot(1.0)) };
-    let c = 1.0 / t.hypot(1.0);
-    let s = t * c;
-    for k in 0..n {
-        let (x, y) = (a[k * n + p], a[k * n + q]);
-        (a[k * n + p], a[k * n + q]) = (c * x - s * y, s * x + c * y);
-        let (x, y) = (v[k * n + p], v[k * n + q]);
-        (v[k * n + p], v[k * n + q]) = (c * x - s * y, s * x + c * y);
-    }
-    for k in 0..n {
-        let (x, y) = (a[p * n + k], a[q * n + k]);
-        (a[p * n + k], a[q * n + k]) = (c * x - s * y, s * x + c * y);
-    }
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The orthogonal factor Q of `A = Q R`, by Householder's reflections: orthogonal whatever the rank of A.

@@ -48,17 +48,32 @@ impl ModuleMapper for Synchronize<'_> {
     }
 }
 
-impl<O: Optimizer> Optimizer for Lookahead<O> {
-    fn step<M: Module>(&mut self, lr: f64, model: M, gradients: &Gradients) -> M {
+impl<O: Optimizer> Lookahead<O> {
+    /// A step of the inner one, and what has to come before and after it.
+    fn around<M: Module>(&mut self, model: M, step: impl FnOnce(&mut O, M) -> M) -> M {
         if self.k == 0 {
-            return self.inner.step(lr, model, gradients);
+            return step(&mut self.inner, model);
         }
         if self.slow.is_empty() {
             self.slow = parameters(&model).into_iter().filter(|p| p.trainable).map(|p| (p.id, p.value)).collect();
         }
-        let model = self.inner.step(lr, model, gradients);
+        let model = step(&mut self.inner, model);
         self.steps += 1;
         if self.steps.is_multiple_of(self.k) { model.map(&mut Synchronize(&mut self.slow, self.alpha)) } else { model }
+    }
+}
+
+impl<O: Optimizer> Optimizer for Lookahead<O> {
+    fn step<M: Module>(&mut self, lr: f64, model: M, gradients: &Gradients) -> M {
+        self.around(model, |inner, model| inner.step(lr, model, gradients))
+    }
+
+    fn step_with<M: Module>(&mut self, lr: f64, model: M, now: (f64, &Gradients), evaluate: &mut dyn FnMut(&M) -> (f64, Gradients)) -> M {
+        self.around(model, |inner, model| inner.step_with(lr, model, now, evaluate))
+    }
+
+    fn searches(&self) -> bool {
+        self.inner.searches()
     }
 
     fn eval_weights<M: Module>(&self, model: &M) -> Option<M> {

@@ -1,43 +1,8 @@
-use crate::{Adjust, Decay, Gradients, Hyper, Numbers, Rule, State, adjust::adjusted, parameters::flat};
+use crate::{Adjust, Decay, Gradients, Hyper, Numbers, Optimizer, Rule, State, StateError, adjust::adjusted, parameters::flat};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use fornax_weights::{ModulePath, Tensors, names_by_id};
 use std::collections::{BTreeSet, HashMap};
-
-/// Turns gradients into the next model.
-pub trait Optimizer {
-    /// θₜ from θₜ₋₁ and gₜ. Parameters without a gradient stay.
-    fn step<M: Module>(&mut self, lr: f64, model: M, gradients: &Gradients) -> M;
-
-    /// All that it remembers, under the names of `model`'s parameters.
-    fn state<M: Module>(&self, model: &M) -> Tensors;
-
-    /// Takes back what [`Optimizer::state`] gave.
-    ///
-    /// # Errors
-    /// If something is missing, unknown or of another size: nothing is skipped.
-    fn load_state<M: Module>(&mut self, model: &M, state: &Tensors) -> Result<(), StateError>;
-
-    /// The weights to evaluate and publish, where these are not the ones that gradients are taken at: of
-    /// [`ScheduleFreeSgd`](crate::rules::ScheduleFreeSgd) and its kin. The trainer takes them where it keeps no average of its own.
-    fn eval_weights<M: Module>(&self, _model: &M) -> Option<M> {
-        None
-    }
-}
-
-/// Optimizer state that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("optimizer state does not fit the model or the rule: {what} `{name}`; it was written by another configuration")]
-pub struct StateError {
-    what: &'static str,
-    name: String,
-}
-
-impl StateError {
-    pub(crate) fn new(what: &'static str, name: &str) -> Self {
-        Self { what, name: name.into() }
-    }
-}
 
 /// Other numbers for some parameters. Where groups overlap, the last that matches counts.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +41,11 @@ impl PerTensor {
     pub fn boxed(rule: Box<dyn Rule>) -> Self {
         let globals = rule.globals().into_iter().collect();
         Self { rule, groups: vec![], adjust: vec![], decay: Decay::Rule, states: HashMap::new(), globals }
+    }
+
+    /// What it runs.
+    pub fn rule(&self) -> &dyn Rule {
+        &*self.rule
     }
 
     /// With one more group.

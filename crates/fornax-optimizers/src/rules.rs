@@ -12,7 +12,7 @@
 //! | no schedule | [`ScheduleFreeAdamW`], [`ScheduleFreeSgd`] | 2 ×, 1 × |
 //! | no learning rate | [`Prodigy`], [`DAdaptAdam`] | 4 ×, 3 × |
 //! | very large batches | [`Lamb`], [`Lars`] | 2 ×, 1 × |
-//! | whole-batch problems | [`Rprop`] | 2 × |
+//! | smooth losses over the whole set | [`Lbfgs`](crate::Lbfgs), [`Rprop`] | 200 ×, 2 × |
 
 use crate::{Hyper, RuleEntry, State};
 use burn::tensor::Tensor;
@@ -93,6 +93,7 @@ pub const RULES: &[RuleEntry] = &[
     adamax::ENTRY,
     nadam::ENTRY,
     radam::ENTRY,
+    crate::lbfgs::ENTRY,
     adafactor::ENTRY,
     muon::ENTRY,
     lion::ENTRY,

@@ -59,6 +59,19 @@ impl<O: Optimizer> Optimizer for Transformed<O> {
         self.inner.step(lr, model, &gradients)
     }
 
+    /// # Panics
+    /// Where there are transforms and the inner one searches: they are for the gradients of a step, and would make others of the same loss.
+    fn step_with<M: Module>(&mut self, lr: f64, model: M, now: (f64, &Gradients), evaluate: &mut dyn FnMut(&M) -> (f64, Gradients)) -> M {
+        match self.transforms.is_empty() {
+            true => self.inner.step_with(lr, model, now, evaluate),
+            false => self.step(lr, model, now.1),
+        }
+    }
+
+    fn searches(&self) -> bool {
+        self.inner.searches()
+    }
+
     fn eval_weights<M: Module>(&self, model: &M) -> Option<M> {
         self.inner.eval_weights(model)
     }

@@ -4,9 +4,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use fornax_kernels::random::Key;
-use fornax_optimizers::{Gradients, Optimizer, PerTensor, RULES, RuleConfig};
+use fornax_optimizers::{Configured, Gradients, Optimizer, RULES, RuleConfig};
 use fornax_testkit::{Values, check_rule, device, devices, parameters, to_dtype};
 use fornax_weights::{load_state, state};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// A rule with the learning rates that suit it: on a bowl of curvature about 1, on Rosenbrock's valley, and on logistic regression.
 struct Row {
@@ -32,6 +33,7 @@ const TABLE: &[Row] = &[
     row("adamax", 0.1, 0.05, 0.05),
     row("nadam", 0.05, 0.05, 0.05),
     row("radam", 0.05, 1e-3, 0.05),
+    row("lbfgs", 1.0, 0.2, 0.2),
     row("adafactor", 0.1, 0.1, 0.1),
     row("muon", 0.05, 0.05, 0.05),
     row("lion", 0.02, 0.01, 0.02),
@@ -60,6 +62,8 @@ fn rule(name: &str) -> RuleConfig {
     match name {
         "lars" => config.with("trust_coefficient", 0.1),
         "sophia-g" => config.with("batch_size", 1.0),
+        // Over mini-batches, old pairs are noise.
+        "lbfgs" => config.with("history_size", 10),
         _ => config,
     }
 }
@@ -71,8 +75,17 @@ fn each(check: impl Fn(&Row)) {
     assert!(failed.is_empty(), "failed: {failed:?}; the reasons are above");
 }
 
-fn optimizer(name: &str) -> PerTensor {
-    PerTensor::boxed(rule(name).build().expect("the defaults are in range"))
+fn build(config: RuleConfig) -> Configured {
+    config.optimizer().unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn optimizer(name: &str) -> Configured {
+    build(rule(name))
+}
+
+/// L-BFGS has none.
+fn with_decay(config: RuleConfig, weight_decay: f64) -> RuleConfig {
+    if config.name == "lbfgs" { config } else { RuleConfig { weight_decay, ..config } }
 }
 
 #[test]
@@ -82,10 +95,36 @@ fn the_table_leaves_out_no_rule() {
     assert_eq!(table, rules);
 }
 
+/// What the sources export, so that a rule cannot be written and left out of `RULES`.
+#[test]
+fn every_exported_rule_and_optimizer_is_in_the_table() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = |folder: &Path| fs::read_dir(folder).expect("a folder of sources").map(|entry| entry.expect("readable").path()).collect::<Vec<_>>();
+    let sources: Vec<_> = [source.clone(), source.join("rules"), source.join("lbfgs")].iter().flat_map(|folder| files(folder)).collect();
+    let text: String = sources.iter().filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("a source of this crate")).collect();
+    // `impl Trait for Type`, wherever it stands.
+    let types = |of: &str| -> BTreeSet<String> {
+        let names = text.lines().filter(|line| line.starts_with("impl")).filter_map(|line| line.split_once(&format!(" {of} for ")));
+        names.map(|(_, name)| name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_string()).collect()
+    };
+    let name = |debug: String| debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_string();
+    let in_table: BTreeSet<_> = RULES
+        .iter()
+        .map(|entry| match build(entry.config()) {
+            Configured::PerTensor(optimizer) => name(format!("{:?}", optimizer.rule())),
+            Configured::Lbfgs(optimizer) => name(format!("{optimizer:?}")),
+        })
+        .collect();
+    let around = ["PerTensor", "Configured", "Lookahead", "Transformed"].map(str::to_string);
+    let written: BTreeSet<_> = types("Rule").into_iter().chain(types("Optimizer")).filter(|name| !around.contains(name)).collect();
+    assert_eq!(in_table, written, "left: those of RULES, right: those that are written");
+    assert_eq!(in_table.len(), RULES.len(), "two names for one rule");
+}
+
 #[test]
 fn every_rule_keeps_the_testkits_contract() {
     each(|row| {
-        check_rule(row.bowl, |decay| RuleConfig { weight_decay: decay, ..rule(row.rule) }.build().expect("in range"));
+        check_rule(row.bowl, |decay| build(with_decay(rule(row.rule), decay)));
     });
 }
 
@@ -107,9 +146,10 @@ fn options_keep_the_contract_too() {
         (0.5, rule("schedule-free-sgd").with("warmup_steps", 10)),
         (0.5, rule("shampoo").with("update_every", 4).with("epsilon", 0.1)),
         (0.05, rule("soap").with("max_precondition_dim", 2)),
+        (1.0, rule("lbfgs").with("history_size", 2)),
     ];
     for (lr, config) in configs {
-        check_rule(lr, |weight_decay| RuleConfig { weight_decay, ..config.clone() }.build().expect("in range"));
+        check_rule(lr, |decay| build(with_decay(config.clone(), decay)));
     }
 }
 
@@ -119,7 +159,7 @@ struct Point {
 }
 
 /// Trains with η falling to a tenth, and gives the weights to evaluate.
-fn train<M: Module>(mut optimizer: PerTensor, lr: f64, steps: usize, mut model: M, loss: impl Fn(&M, usize) -> Tensor<1>) -> M {
+fn train<M: Module>(mut optimizer: Configured, lr: f64, steps: usize, mut model: M, loss: impl Fn(&M, usize) -> Tensor<1>) -> M {
     for step in 0..steps {
         let gradients = Gradients::of(&loss(&model, step), &model);
         model = optimizer.step(lr * (1.0 - 0.9 * step as f64 / steps as f64), model, &gradients);
@@ -231,7 +271,7 @@ impl Ranks {
     }
 }
 
-fn steps(optimizer: &mut PerTensor, lr: f64, mut model: Ranks, n: usize, g: impl Fn(usize, usize, usize) -> f64) -> Ranks {
+fn steps(optimizer: &mut Configured, lr: f64, mut model: Ranks, n: usize, g: impl Fn(usize, usize, usize) -> f64) -> Ranks {
     for step in 0..n {
         let gradients = model.follow(|k, i| g(step, k, i));
         model = optimizer.step(lr, model, &gradients);

@@ -4,7 +4,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use fornax_optimizers::{Adam, AdamW, Gradients, Group, Hyper, Numbers, Optimizer, PerTensor, RULES, RuleConfig, Sgd, State};
+use fornax_optimizers::{Adam, AdamW, Configured, Gradients, Group, Hyper, Numbers, Optimizer, PerTensor, RULES, RuleConfig, Sgd, State};
 use fornax_testkit::{Pair, Values, assert_close, bits, device, devices, follow, uniform};
 
 #[test]
@@ -12,8 +12,11 @@ fn rules_are_found_by_name() {
     for (i, entry) in RULES.iter().enumerate() {
         let config = RuleConfig::named(entry.name).expect("it is in the list");
         assert_eq!(config, entry.config());
-        let rule = config.build().expect("its defaults are in range");
-        assert_eq!(rule.weight_decay(), config.weight_decay);
+        let decay = match config.optimizer().expect("its defaults are in range") {
+            Configured::PerTensor(optimizer) => optimizer.rule().weight_decay(),
+            Configured::Lbfgs(_) => 0.0,
+        };
+        assert_eq!(decay, config.weight_decay);
         assert!(RULES[..i].iter().all(|other| other.name != entry.name), "two rules are called {}", entry.name);
     }
     let error = RuleConfig::named("sdg").expect_err("there is none").to_string();
@@ -67,6 +70,16 @@ fn wrong_options_are_named_in_one_line() {
         (RuleConfig { weight_decay: -1.0, ..sgd() }, "weight_decay must be 0 or above, not -1"),
         (RuleConfig::named("adam").expect("a rule").with("epsilon", 0.0), "epsilon must be above 0, not 0"),
     ];
+    let lbfgs = || RuleConfig::named("lbfgs").expect("a rule");
+    assert_eq!(lbfgs().build().expect_err("no rule").to_string(), "name `lbfgs` takes all parameters as one vector, without groups");
+    let whole = [
+        (RuleConfig { weight_decay: 0.1, ..lbfgs() }, "weight_decay must be 0 with `lbfgs`: a penalty belongs to its loss"),
+        (lbfgs().with("history_size", 0), "history_size must be 1 or above, not 0"),
+        (lbfgs().with("line_search", "wolfe"), "options unknown variant `wolfe`, expected `fixed` or `strong-wolfe`"),
+    ];
+    for (config, message) in whole {
+        assert_eq!(config.optimizer().expect_err(message).to_string(), message);
+    }
     for (config, message) in cases {
         let error = config.build().expect_err(message);
         assert_eq!(error.to_string(), message);
@@ -201,7 +214,7 @@ fn a_tied_parameter_has_one_gradient() {
 fn the_one_pass_step_has_the_bits_of_the_composed_one() {
     let named = |name| RuleConfig::named(name).expect("it is in the list");
     let sgd = || named("sgd").with("momentum", 0.9);
-    for config in [named("adam"), named("adamw"), sgd().with("dampening", 0.5), sgd().with("nesterov", true)] {
+    for config in [named("adam"), named("adamw"), named("sgd"), sgd().with("dampening", 0.5), sgd().with("nesterov", true)] {
         for device in devices() {
             let rule = config.build().expect("it is in the list");
             let hyper = Hyper { lr: 0.01, weight_decay: 0.1, shape: &[40_001], name: "weight", globals: &Numbers::default() };

@@ -195,7 +195,7 @@ impl Config {
             let group = group.to_string();
             move |(name, why): (String, String)| usage(format!("{group}.{name} {why}"))
         };
-        self.optimizer.build().map_err(rule_error)?;
+        self.optimizer.optimizer().map_err(rule_error)?;
         self.schedule(100)?;
         self.validate_extras()?;
         self.data.validate()?;

@@ -1,7 +1,7 @@
 //! What stands around the update rule: `gradient.*`, `groups.*`, `average.*`.
 
 use crate::{
-    config::{Config, ModelConfig},
+    config::{Config, ModelConfig, rule_error},
     error::usage,
     overrides,
     task::{Job, Task},
@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Result;
 use burn::tensor::Device;
 use fornax_optimizers::{
-    Adjust, Change, Decay, Group, Lookahead, LossScale, Parameter, PerTensor, Schedule, Transformed, WidthRule, parameters,
+    Adjust, Change, Configured, Decay, Group, Lookahead, LossScale, Optimizer, Parameter, PerTensor, Schedule, Transformed, WidthRule, parameters,
     schedule::{Anneal, SCHEDULES},
     transform::{Centralize, ClipAdaptive, ClipPercentile, ClipValue, Freeze, Noise},
 };
@@ -109,7 +109,7 @@ impl Default for AverageConfig {
 }
 
 /// The optimizer of a recipe.
-pub(crate) type RecipeOptimizer = Lookahead<Transformed<PerTensor>>;
+pub(crate) type RecipeOptimizer = Lookahead<Transformed<Configured>>;
 
 /// Hands out the parameters of a model.
 struct Names<'a>(&'a [String], &'a Device);
@@ -149,7 +149,23 @@ impl Config {
         if let Some(freeze) = self.groups.freeze.iter().find(|freeze| !(0.0..=1.0).contains(&freeze.until)) {
             return Err(usage(format!("groups.freeze: until of `{}` must be a share of the run in [0, 1], not {}", freeze.path, freeze.until)));
         }
+        self.validate_one_vector()?;
         self.mup_base().map(|_| ())
+    }
+
+    /// What cannot stand around an optimizer that takes all parameters for one vector, or that evaluates the loss by itself.
+    fn validate_one_vector(&self) -> Result<()> {
+        let Configured::Lbfgs(lbfgs) = self.optimizer.optimizer().map_err(rule_error)? else { return Ok(()) };
+        let name = &self.optimizer.name;
+        let g = &self.gradient;
+        if self.groups != GroupConfig::default() || self.average.lookahead > 0 {
+            return Err(usage(format!("{name} takes all parameters as one vector: leave groups.* and average.lookahead out")));
+        }
+        let changed = *g != GradientConfig { loss_scale: g.loss_scale, ..GradientConfig::default() };
+        if lbfgs.searches() && (changed || self.trainer.clip_norm > 0.0) {
+            return Err(usage(format!("{name} searches for its step along the loss itself: set trainer.clip_norm=0, and leave gradient.* out")));
+        }
+        Ok(())
     }
 
     /// The narrow model of muP, if there is one.
@@ -223,7 +239,10 @@ impl RunConfig {
     /// The update rule with all that stands around it, for a run of `total` steps.
     pub(crate) fn optimizer(&self, parameters: &[Parameter], device: &Device, total: u64) -> Result<RecipeOptimizer> {
         let config = &self.config;
-        let mut optimizer = Transformed::new(self.per_tensor(parameters, device)?);
+        let mut optimizer = Transformed::new(match config.optimizer.optimizer().map_err(rule_error)? {
+            Configured::PerTensor(_) => Configured::PerTensor(Box::new(self.per_tensor(parameters, device)?)),
+            lbfgs @ Configured::Lbfgs(_) => lbfgs,
+        });
         for (path, until) in config.freezes(parameters, total)? {
             optimizer = optimizer.with(Freeze { path, until });
         }

@@ -243,7 +243,7 @@ mod tests {
         let run = |value| Trained { seed: 0, value, seconds: 1.0, curve: vec![], error: None, reached: None };
         let cell = |group: &str, values: &[Option<f64>]| Cell {
             group: group.into(),
-            setting: vec!["a.lr=1".into()],
+            setting: vec!["a.lr=1.5".into()],
             runs: values.iter().copied().map(run).collect(),
         };
         let cells = [cell("a", &[Some(2.0), Some(4.0)]), cell("a", &[Some(1.0), None]), cell("b", &[None]), cell("b", &[Some(5.0)])];

@@ -4,7 +4,7 @@
 //! - [`device`] and [`devices`]: where tests run; `FORNAX_TEST_BACKEND=flex|ndarray|tch` picks one.
 //! - [`reference`](reference()): the fixtures that `reference/generate.py` writes.
 //! - [`assert_close`] and the contracts: [`check_gradients`], [`check_module_gradients`], [`check_layer`], [`check_classifier`],
-//!   [`check_rule`].
+//!   [`check_optimizer`], [`check_rule`].
 #![recursion_limit = "256"]
 
 mod classifier;
@@ -23,4 +23,4 @@ pub use gradients::{check_gradients, check_module_gradients};
 pub use layer::check_layer;
 pub use module::{parameters, to_dtype, with_parameters};
 pub use reference::{Reference, reference};
-pub use rule::{Pair, check_rule, follow};
+pub use rule::{Pair, check_optimizer, check_rule, follow};

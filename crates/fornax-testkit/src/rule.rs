@@ -1,7 +1,7 @@
 use crate::{bits, device};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use fornax_optimizers::{Gradients, Group, Optimizer, PerTensor, Rule};
+use fornax_optimizers::{Configured, Gradients, Group, Optimizer, PerTensor, Rule};
 use fornax_weights::{Tensors, load_state, state};
 
 /// A small model: a matrix and a vector.
@@ -47,7 +47,7 @@ fn wave(model: &Pair, step: usize, scale: f64) -> Gradients {
     follow(model, matrix, Tensor::from_data(TensorData::new(values(3, 0.9), [3]), &device))
 }
 
-fn run(mut optimizer: PerTensor, lr: f64, mut model: Pair, steps: usize) -> (PerTensor, Pair) {
+fn run<O: Optimizer>(mut optimizer: O, lr: f64, mut model: Pair, steps: usize) -> (O, Pair) {
     for step in 0..steps {
         let gradients = wave(&model, step, 1.0);
         model = optimizer.step(lr, model, &gradients);
@@ -55,25 +55,40 @@ fn run(mut optimizer: PerTensor, lr: f64, mut model: Pair, steps: usize) -> (Per
     (optimizer, model)
 }
 
-/// What every update rule keeps. `make(λ)` builds it with weight decay λ; `lr` is one that suits it.
+/// What every update rule keeps. `make(λ)` builds its optimizer with weight decay λ; `lr` is one that suits it.
 ///
-/// It descends a parabola while η falls; resumes bit-exactly; refuses foreign state, and is then as before; a zero gradient without decay moves nothing;
-/// parameters without a gradient stay; groups replace η and λ exactly; and the layout of a gradient in memory does not matter.
+/// As [`check_optimizer`]; and of a rule on each parameter by itself, groups replace η and λ exactly.
 ///
 /// # Panics
 /// If something does not hold.
-pub fn check_rule(lr: f64, make: impl Fn(f64) -> Box<dyn Rule>) {
-    let device = device().autodiff();
-    let optimizer = |decay: f64| PerTensor::boxed(make(decay));
-    descends(lr, optimizer(0.0), &device);
-    resumes(lr, || optimizer(0.1), &device);
-    refuses(lr, || optimizer(0.1), &device);
-    rests(lr, || optimizer(0.0), &device);
-    groups(lr, make(0.0).as_ref(), optimizer, &device);
-    any_layout(lr, || optimizer(0.1), &device);
+pub fn check_rule(lr: f64, make: impl Fn(f64) -> Configured) {
+    check_optimizer(lr, &make);
+    if let Configured::PerTensor(first) = make(0.0) {
+        let per_tensor = |decay: f64| match make(decay) {
+            Configured::PerTensor(optimizer) => *optimizer,
+            Configured::Lbfgs(_) => unreachable!("decay does not change what it is"),
+        };
+        groups(lr, first.rule(), per_tensor, &device().autodiff());
+    }
 }
 
-fn descends(lr: f64, mut optimizer: PerTensor, device: &Device) {
+/// What every optimizer keeps. `make(λ)` builds it with weight decay λ, or without where it has none; `lr` is one that suits it.
+///
+/// It descends a parabola while η falls; resumes bit-exactly; refuses foreign state, and is then as before; a zero gradient without decay moves nothing;
+/// parameters without a gradient stay; and the layout of a gradient in memory does not matter.
+///
+/// # Panics
+/// If something does not hold.
+pub fn check_optimizer<O: Optimizer>(lr: f64, make: impl Fn(f64) -> O) {
+    let device = device().autodiff();
+    descends(lr, make(0.0), &device);
+    resumes(lr, || make(0.1), &device);
+    refuses(lr, || make(0.1), &device);
+    rests(lr, || make(0.0), &device);
+    any_layout(lr, || make(0.1), &device);
+}
+
+fn descends<O: Optimizer>(lr: f64, mut optimizer: O, device: &Device) {
     let mut model = Pair::start(device);
     let loss = |model: &Pair| {
         let target = Tensor::<2>::from_data([[0.5, 0.5, -1.0], [0.25, 1.0, -0.5]], device);
@@ -92,14 +107,14 @@ fn descends(lr: f64, mut optimizer: PerTensor, device: &Device) {
 
 /// A resumed run is another process: a model with other ids, an optimizer that has seen nothing. What follows is weak and opposes what came
 /// before, so that a forgotten momentum, second moment or step shows at once.
-fn resumes(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
+fn resumes<O: Optimizer>(lr: f64, make: impl Fn() -> O, device: &Device) {
     let (optimizer, model) = run(make(), lr, Pair::start(device), 6);
     let saved = optimizer.state(&model);
     let twin = || load_state(Pair::start(device), &state(&model), "").expect("the same model");
     let mut resumed = make();
     resumed.load_state(&twin(), &saved).expect("a rule takes back its own state");
 
-    let go_on = |mut optimizer: PerTensor, mut model: Pair| {
+    let go_on = |mut optimizer: O, mut model: Pair| {
         for step in 0..4 {
             let gradients = wave(&model, step, -0.05);
             model = optimizer.step(lr, model, &gradients);
@@ -116,7 +131,7 @@ fn resumes(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
     assert!(!remembers || go_on(make(), twin()) != want, "the state makes no difference: this contract tests nothing");
 }
 
-fn refuses(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
+fn refuses<O: Optimizer>(lr: f64, make: impl Fn() -> O, device: &Device) {
     let (mut optimizer, model) = run(make(), lr, Pair::start(device), 2);
     let saved = optimizer.state(&model);
     assert!(!saved.is_empty());
@@ -154,7 +169,7 @@ fn refuses(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
     refuse(&strange.state(&other), "", "the state is of another model");
 }
 
-fn rests(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
+fn rests<O: Optimizer>(lr: f64, make: impl Fn() -> O, device: &Device) {
     let model = Pair::start(device);
     let before = model.bits();
     let gradients = wave(&model, 0, 0.0);
@@ -189,7 +204,7 @@ fn groups(lr: f64, rule: &dyn Rule, make: impl Fn(f64) -> PerTensor, device: &De
     assert!(vector != plain[1], "decay makes no difference");
 }
 
-fn any_layout(lr: f64, make: impl Fn() -> PerTensor, device: &Device) {
+fn any_layout<O: Optimizer>(lr: f64, make: impl Fn() -> O, device: &Device) {
     let direct = Pair::start(device);
     let g = Tensor::<2>::from_data([[0.3, -0.7, 0.2], [0.9, 0.1, -0.4]], device);
     let gradients = follow(&direct, g.clone(), Tensor::ones([3], device));

@@ -95,6 +95,7 @@ pub struct Outcome<M> {
 /// Trains until the steps are done or something stops it.
 ///
 /// Step `s` averages the gradients of `accumulate` batches, clips them, moves the weights by `lr · schedule(s)`, and then their average.
+/// An optimizer that searches gets their mean loss and gradients at other weights, unclipped.
 /// Everything that is drawn in it follows from `(seed, s)`. A schedule with a plateau hears of each regular evaluation.
 ///
 /// # Errors
@@ -203,8 +204,10 @@ where
             let model = self.model.take().unwrap_or_else(|| unreachable!("the model is there between steps"));
             let began = Instant::now();
             let step = self.position.step;
-            set_step_key(Key::new(self.fit.seed).fold(step));
-            let (mut loss, mut gradients) = (0.0, Gradients::default());
+            let key = Key::new(self.fit.seed).fold(step);
+            set_step_key(key);
+            let searches = self.fit.optimizer.searches();
+            let (mut mean, mut kept) = (Mean::default(), vec![]);
             for _ in 0..accumulate {
                 if batch == per_epoch {
                     (epoch, batch) = (epoch + 1, 0);
@@ -212,13 +215,11 @@ where
                 }
                 let data = batches.next().unwrap_or_else(|| Err("the source ended before its epoch".into()));
                 let data = data.map_err(|source| TrainError::Data { epoch, batch: batch as usize, source })?;
-                let (l, g) = self.fit.backprop.gradients(&model, data);
-                (loss, batch) = (loss + l / accumulate as f64, batch + 1);
-                gradients.add(g);
+                kept.extend(searches.then(|| data.clone()));
+                mean.add(self.fit.backprop.gradients(&model, data));
+                batch += 1;
             }
-            if accumulate > 1 {
-                gradients.scale(1.0 / accumulate as f64);
-            }
+            let (loss, mut gradients) = mean.get();
             let grad_norm = gradients.norm();
             let lr = self.fit.lr * self.fit.schedule.factor(step) * self.position.plateau.factor;
             if self.fit.backprop.leaves_out(grad_norm.is_finite()) {
@@ -229,7 +230,15 @@ where
                 if config.clip_norm > 0.0 {
                     gradients.clip(grad_norm, config.clip_norm);
                 }
-                let model = self.fit.optimizer.step(lr, model, &gradients);
+                let Fit { optimizer, backprop, .. } = &mut self.fit;
+                // The same batches, with the same draws.
+                let mut again = |model: &M| {
+                    set_step_key(key);
+                    let mut mean = Mean::default();
+                    kept.iter().for_each(|data| mean.add(backprop.gradients(model, data.clone())));
+                    mean.get()
+                };
+                let model = optimizer.step_with(lr, model, (loss, &gradients), &mut again);
                 if let Some(ema) = &mut self.ema {
                     ema.update(&model);
                 }
@@ -386,6 +395,30 @@ where
             notes: self.notes,
             model: self.model.unwrap_or_else(|| unreachable!("the model is there between steps")),
         }
+    }
+}
+
+/// The mean loss of batches, and of their gradients.
+#[derive(Default)]
+struct Mean {
+    loss: f64,
+    gradients: Gradients,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, (loss, gradients): (f64, Gradients)) {
+        self.loss += loss;
+        self.gradients.add(gradients);
+        self.count += 1;
+    }
+
+    fn get(mut self) -> (f64, Gradients) {
+        let n = self.count as f64;
+        if self.count > 1 {
+            self.gradients.scale(1.0 / n);
+        }
+        (self.loss / n, self.gradients)
     }
 }
 

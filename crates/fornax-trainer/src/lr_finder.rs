@@ -54,9 +54,13 @@ where
         }
         let data = source.next().ok_or(TrainError::NoBatches)?.map_err(|source| TrainError::Data { epoch, batch, source })?;
         batch += 1;
-        set_step_key(Key::new(seed).fold(step));
+        let key = Key::new(seed).fold(step);
+        let mut gradients_of = |model: &M| {
+            set_step_key(key);
+            backprop.gradients(model, data.clone())
+        };
         let lr = range.low * (range.high / range.low).powf(step as f64 / (range.steps.max(2) - 1) as f64);
-        let (loss, gradients) = backprop.gradients(&model, data);
+        let (loss, gradients) = gradients_of(&model);
         average = average * 0.95 + loss * 0.05;
         let smooth = average / (1.0 - 0.95f64.powf((step + 1) as f64));
         if !smooth.is_finite() || smooth > 4.0 * best {
@@ -64,7 +68,7 @@ where
         }
         best = best.min(smooth);
         points.push((lr, smooth));
-        model = optimizer.step(lr, model, &gradients);
+        model = optimizer.step_with(lr, model, (loss, &gradients), &mut gradients_of);
     }
     let slope = |w: &[(f64, f64)]| (w[1].1 - w[0].1) / (w[1].0 / w[0].0).ln();
     // The first tenth is noise: the average has not seen enough.

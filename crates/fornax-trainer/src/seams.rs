@@ -7,8 +7,8 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The batches of an epoch, in an order that is a pure function of the epoch.
 pub trait Batches {
-    /// One batch.
-    type Batch;
+    /// One batch; a clone is for who goes over it twice.
+    type Batch: Clone;
     /// Batches an epoch.
     fn per_epoch(&self) -> usize;
     /// The batches of `epoch` from number `first` on.

@@ -27,17 +27,25 @@ impl<U: Update<N>, const N: usize> Run for Of<U, N> {
     }
 }
 
-/// Every chunk of the tensors, on all threads.
+/// Every chunk of the tensors, on all threads. Nothing is allocated for them.
 fn run(update: &dyn Run, param: &mut [f32], grad: &[f32], slots: &mut [&mut [f32]]) {
     if param.len() <= CHUNK {
         return update.run(param, grad, slots);
     }
-    let mut tasks: Vec<(&mut [f32], &[f32], Vec<&mut [f32]>)> =
-        param.chunks_mut(CHUNK).zip(grad.chunks(CHUNK)).map(|(param, grad)| (param, grad, Vec::with_capacity(SLOTS))).collect();
-    for slot in slots {
-        tasks.iter_mut().zip(slot.chunks_mut(CHUNK)).for_each(|(task, part)| task.2.push(part));
+    let chunks = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
+    match slots {
+        [] => chunks.for_each(|(param, grad)| update.run(param, grad, &mut [])),
+        [a] => chunks.zip(a.par_chunks_mut(CHUNK)).for_each(|((param, grad), a)| update.run(param, grad, &mut [a])),
+        [a, b] => {
+            let chunks = chunks.zip(a.par_chunks_mut(CHUNK)).zip(b.par_chunks_mut(CHUNK));
+            chunks.for_each(|(((param, grad), a), b)| update.run(param, grad, &mut [a, b]));
+        }
+        [a, b, c] => {
+            let chunks = chunks.zip(a.par_chunks_mut(CHUNK)).zip(b.par_chunks_mut(CHUNK)).zip(c.par_chunks_mut(CHUNK));
+            chunks.for_each(|((((param, grad), a), b), c)| update.run(param, grad, &mut [a, b, c]));
+        }
+        more => unreachable!("{} slots, of {SLOTS} at most", more.len()),
     }
-    tasks.into_par_iter().for_each(|(param, grad, mut slots)| update.run(param, grad, &mut slots));
 }
 
 /// The first is the parameter, the second its gradient, and `count` slots follow.

@@ -54,7 +54,7 @@ impl Adam {
         let first = average(state, "exp_avg", grad.clone(), self.beta1);
         let second = average(state, "exp_avg_sq", square(&grad), self.beta2);
         // η m̂ / (√v̂ + ε), with the two corrections drawn out of the tensors.
-        let denominator = second.sqrt() / bias(self.beta2, state.step).sqrt() + self.epsilon;
+        let denominator = second.sqrt() * (1.0 / bias(self.beta2, state.step).sqrt()) + self.epsilon;
         first / denominator * (lr / bias(self.beta1, state.step))
     }
 }

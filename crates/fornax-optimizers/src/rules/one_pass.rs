@@ -35,7 +35,7 @@ pub(super) fn adam(rule: &Adam, hyper: &Hyper<'_>, decay: Decay, param: Tensor<1
         take: [(1.0 - rule.beta1) as f32, (1.0 - rule.beta2) as f32],
         epsilon: rule.epsilon as f32,
         size: (hyper.lr / bias(rule.beta1, state.step)) as f32,
-        root: bias(rule.beta2, state.step).sqrt() as f32,
+        root: (1.0 / bias(rule.beta2, state.step).sqrt()) as f32,
         shrink: (1.0 - hyper.lr * lambda(Decay::Decoupled)) as f32,
         penalty: lambda(Decay::Coupled) as f32,
     };
@@ -51,7 +51,7 @@ struct AdamPass {
     epsilon: f32,
     /// `η / (1 − β₁ᵗ)`
     size: f32,
-    /// `√(1 − β₂ᵗ)`
+    /// `1 / √(1 − β₂ᵗ)`: a division less for each element
     root: f32,
     /// `1 − η λ`, decoupled
     shrink: f32,
@@ -66,18 +66,37 @@ impl step::Update<2> for AdamPass {
             let g = g + *p * self.penalty;
             *m = *m * self.keep[0] + g * self.take[0];
             *v = *v * self.keep[1] + g * g * self.take[1];
-            let denominator = v.sqrt() / self.root + self.epsilon;
+            let denominator = v.sqrt() * self.root + self.epsilon;
             *p = *p * self.shrink - *m / denominator * self.size;
         }
     }
 }
 
-/// [`Sgd`]'s step with momentum.
+/// [`Sgd`]'s step.
 pub(super) fn sgd(rule: &Sgd, hyper: &Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Outcome {
+    if rule.momentum == 0.0 {
+        let pass = PlainPass { lr: hyper.lr as f32, penalty: hyper.weight_decay as f32 };
+        return run(pass, [], param, grad, state);
+    }
     // b₁ = g₁ whatever the dampening, and μ b₀ + g₁ with b₀ = 0 is the same.
     let share = if state.step == 1 { 1.0 } else { (1.0 - rule.dampening) as f32 };
     let pass = SgdPass { lr: hyper.lr as f32, momentum: rule.momentum as f32, share, nesterov: rule.nesterov, penalty: hyper.weight_decay as f32 };
     run(pass, ["momentum"], param, grad, state)
+}
+
+#[derive(Debug)]
+struct PlainPass {
+    lr: f32,
+    penalty: f32,
+}
+
+impl step::Update<0> for PlainPass {
+    #[inline(always)]
+    fn update(&self, param: &mut [f32], grad: &[f32], _: [&mut [f32]; 0]) {
+        for (p, g) in param.iter_mut().zip(grad) {
+            *p -= (g + *p * self.penalty) * self.lr;
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-use super::{bias, decayed, norm_of_one, penalized, square};
+use super::{bias, norm_of_one, penalized, square};
 use crate::{Hyper, Numbers, Range, Rule, RuleEntry, State};
 use burn::tensor::Tensor;
 use fornax_kernels::reduce::sum;
@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 /// `rₜ₊₁ = β₃ rₜ + (dₜ/d₀) δₜ ⟨gₜ, θ₀ − θₜ⟩`; `sₜ₊₁ = β₃ sₜ + (dₜ/d₀) δₜ gₜ`; `d̂ = c rₜ₊₁ / ‖sₜ₊₁‖₁`; `dₜ₊₁ = max(dₜ, d̂)`;
 /// `mₜ₊₁ = β₁ mₜ + (1 − β₁) dₜ gₜ`; `vₜ₊₁ = β₂ vₜ + (1 − β₂) dₜ² gₜ²`; `θₜ₊₁ = (1 − δₜ λ) θₜ − δₜ mₜ₊₁ / (√vₜ₊₁ + dₜ₊₁ ε)`.
 ///
-/// Source: Mishchenko and Defazio, "Prodigy: an expeditiously adaptive parameter-free learner", 2023, algorithm 4, and the numbers of its code.
+/// It keeps `θₜ − θ₀` as the sum of its steps: in f32 the first are as small as the rounding of θ, and the difference of two weights would have
+/// no digit of them. What others do to the weights, such as [`Lookahead`](crate::Lookahead), is not in that sum.
+///
+/// Source: Mishchenko and Defazio, "Prodigy: an expeditiously adaptive parameter-free learner", 2023, algorithm 4, and the numbers of its code,
+/// which takes the difference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prodigy {
@@ -84,7 +88,7 @@ impl Prodigy {
 
 impl Rule for Prodigy {
     fn slots(&self) -> &'static [&'static str] {
-        &["exp_avg", "exp_avg_sq", "s", "start"]
+        &["exp_avg", "exp_avg_sq", "s", "moved"]
     }
     fn weight_decay(&self) -> f64 {
         self.weight_decay
@@ -96,9 +100,9 @@ impl Rule for Prodigy {
         let d = hyper.globals["d"];
         let delta = self.step_size(&hyper, d, state.step + 1);
         let grad = if self.decoupled_weight_decay { grad.clone() } else { penalized(&hyper, param, grad.clone()) };
-        let start = state.take("start").unwrap_or_else(|| param.clone());
-        *sums.entry("numerator").or_default() += d / self.d0 * delta * sum(grad.clone() * (start.clone() - param.clone()));
-        state.put("start", start);
+        if let Some(moved) = state.get("moved") {
+            *sums.entry("numerator").or_default() -= d / self.d0 * delta * sum(grad.clone() * moved.clone());
+        }
 
         let first = state.take_or_zeros("exp_avg", &grad) * self.beta1 + grad.clone() * (d * (1.0 - self.beta1));
         let second = state.take_or_zeros("exp_avg_sq", &grad) * self.beta2 + square(&grad) * (d * d * (1.0 - self.beta2));
@@ -117,7 +121,7 @@ impl Rule for Prodigy {
         if denominator == 0.0 {
             return;
         }
-        let numerator = globals["numerator"] * self.beta3() + sums["numerator"];
+        let numerator = globals["numerator"] * self.beta3() + sums.get("numerator").copied().unwrap_or_default();
         let estimate = self.d_coef * numerator / denominator;
         let d = if before == self.d0 { before.max(estimate) } else { before };
         let d_max = globals["d_max"].max(estimate);
@@ -127,8 +131,12 @@ impl Rule for Prodigy {
     fn update(&self, hyper: Hyper<'_>, param: Tensor<1>, _grad: Tensor<1>, state: &mut State) -> Tensor<1> {
         let delta = self.step_size(&hyper, hyper.globals["d_before"], state.step);
         let (Some(first), Some(second)) = (state.get("exp_avg"), state.get("exp_avg_sq")) else { return param };
-        let update = first.clone() / (second.clone().sqrt() + hyper.globals["d"] * self.epsilon) * delta;
-        let param = if self.decoupled_weight_decay { decayed(&Hyper { lr: delta, ..hyper }, param) } else { param };
-        param - update
+        let mut step = first.clone() / (second.clone().sqrt() + hyper.globals["d"] * self.epsilon) * -delta;
+        if self.decoupled_weight_decay && hyper.weight_decay != 0.0 {
+            step = step - param.clone() * (delta * hyper.weight_decay);
+        }
+        let moved = state.take_or_zeros("moved", &step) + step.clone();
+        state.put("moved", moved);
+        param + step
     }
 }

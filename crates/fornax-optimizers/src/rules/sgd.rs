@@ -34,15 +34,14 @@ impl Rule for Sgd {
     }
 
     fn update(&self, hyper: Hyper<'_>, param: Tensor<1>, grad: Tensor<1>, state: &mut State) -> Tensor<1> {
-        if self.momentum == 0.0 {
-            let grad = penalized(&hyper, &param, grad);
-            return param - grad * hyper.lr;
-        }
         let (param, grad) = match one_pass::sgd(self, &hyper, param, grad, state) {
             Ok(param) => return param,
             Err(as_they_came) => as_they_came,
         };
         let grad = penalized(&hyper, &param, grad);
+        if self.momentum == 0.0 {
+            return param - grad * hyper.lr;
+        }
         let momentum = match state.take("momentum") {
             None => grad.clone(),
             Some(previous) if self.dampening == 0.0 => previous * self.momentum + grad.clone(),

@@ -222,6 +222,36 @@ fn rules_with_more_state_than_adam_resume_and_publish_what_they_evaluate() {
 }
 
 #[test]
+#[cfg(unix)]
+fn l_bfgs_trains_by_name_with_and_without_a_line_search_and_resumes() {
+    let f = tempfile::tempdir().unwrap();
+    for search in ["fixed", "strong-wolfe"] {
+        let set = format!("--set=optimizer.line_search={search}");
+        let cut = format!("{search}-cut");
+        // The whole set, in two parts, a step.
+        let more = [
+            "--set=optimizer.name=lbfgs",
+            set.as_str(),
+            "--set=optimizer.history_size=10",
+            "--set=trainer.clip_norm=0.0",
+            "--set=trainer.ema_decay=0.0",
+            "--set=model.dropout=0.0",
+            "--set=schedule.name=constant",
+            "--set=schedule.warmup=0.0",
+            "--set=trainer.batch_size=240",
+            "--set=trainer.accumulate=2",
+            "--steps=20",
+            "--json",
+        ];
+        let report = last_json(&good(f.path(), &train_args(search, &more)));
+        assert!(report["train"]["loss"].as_f64().unwrap() < 2.2, "{report}");
+        cut_and_resume(f.path(), &cut, &more, ("INT", 130));
+        assert_eq!(end(f.path(), search), end(f.path(), &cut), "{search}");
+    }
+    assert!(bad(f.path(), &[2], &["inspect", "fixed", "--groups"]).contains("`lbfgs` takes all parameters as one vector"));
+}
+
+#[test]
 fn class_folders_train_and_predict() {
     let f = tempfile::tempdir().unwrap();
     // Two classes that a glance tells apart: upright and flat bars, in colour.

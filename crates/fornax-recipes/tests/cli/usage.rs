@@ -19,6 +19,19 @@ fn mistakes_are_named_with_their_fix() {
         (&["train", "mnist-cnn", "--set", "optimizer.beta1=1.0"], "optimizer.beta1 must be in [0, 1), not 1"),
         (&["train", "mnist-cnn", "--set", "optimizer.momentum=0.9"], "optimizer \"adamw\" has beta1, beta2, decay_matrices_only"),
         (&["train", "mnist-cnn", "--set", "optimizer.nesterov=true", "--set", "optimizer.name=sgd"], "optimizer.nesterov needs momentum above 0"),
+        (
+            &["train", "mnist-cnn", "--set", "optimizer.name=lbfgs", "--set", "optimizer.weight_decay=0.1"],
+            "optimizer.weight_decay must be 0 with `lbfgs`",
+        ),
+        (
+            &["train", "mnist-cnn", "--set", "optimizer.name=lbfgs", "--set", "groups.layer_decay=0.5"],
+            "lbfgs takes all parameters as one vector: leave groups.*",
+        ),
+        (
+            &["train", "mnist-cnn", "--set", "optimizer.name=lbfgs", "--set", "optimizer.line_search=strong-wolfe", "--set", "trainer.clip_norm=1.0"],
+            "set trainer.clip_norm=0",
+        ),
+        (&["train", "mnist-cnn", "--set", "optimizer.name=lbfgs", "--set", "optimizer.line_search=wolfe"], "expected `fixed` or `strong-wolfe`"),
         (&["train", "mnist-cnn", "--set", "schedule.name=cosinus"], "did you mean `cosine`?"),
         (&["train", "mnist-cnn", "--set", "model.dropout=1.0"], "model.dropout must be in [0, 1)"),
         (&["train", "mnist-cnn", "--set", "model.dense=[0]"], "model.dense has a width of 0"),
