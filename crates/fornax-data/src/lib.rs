@@ -1,5 +1,5 @@
 //! Data for training: data sets by name, readers that trust no file, augmentation and loaders that are pure functions of
-//! (seed, epoch, index). Knows no model and no tensor: images are bytes or floats, `[C, H, W]`, channels first.
+//! (seed, epoch, index). Knows no model and no tensor: images are bytes or floats, `[C, H, W]`, channels first; series are floats, `[T, D]`, step by step.
 //!
 //! ```
 //! # fn main() -> Result<(), fornax_data::DataError> {
@@ -28,7 +28,9 @@ pub mod picture;
 mod random;
 mod read;
 mod resolve;
+mod series;
 mod sets;
+pub mod ts;
 mod warp;
 
 pub use augment::Augment;
@@ -37,5 +39,6 @@ pub use fetch::{fetch, fetch_into};
 pub use image_set::{Example, ImageDataset, ImageSet, Split};
 pub use loader::{Batches, Dataset, Loader};
 pub use resolve::{Resolved, Source, cache_folder, resolve};
-pub use sets::{DATA_SETS, DataSet, Embedded, FASHION_MNIST, MNIST, RemoteFile, find};
+pub use series::{Padded, SeriesExample, SeriesSet, pad};
+pub use sets::{Content, DATA_SETS, DataSet, FASHION_MNIST, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, find};
 pub use warp::Warp;

@@ -79,6 +79,16 @@ impl<'a> Source<'a> {
         Ok(bytes)
     }
 
+    /// All that is left, at most [`MOST_BYTES`].
+    pub(crate) fn rest(&mut self) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        self.inner.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| self.failed(e))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(self.damaged(format!("it holds more than the {MOST_BYTES} bytes that are accepted")));
+        }
+        Ok(bytes)
+    }
+
     /// Checks that nothing follows, and with it gzip's checksum.
     pub(crate) fn end(&mut self) -> Result<(), DataError> {
         let mut one = [0u8];

@@ -1,4 +1,4 @@
-use crate::{DataError, DataSet, ImageSet, Split};
+use crate::{Content, DataError, DataSet, ImageSet, Readers, SeriesSet, Split};
 use std::{
     env,
     ffi::OsString,
@@ -51,7 +51,8 @@ fn resolve_in(set: &DataSet, folder: Option<&Path>, environment: Option<&Path>, 
         }
     }
     let mut partly = String::new();
-    if let Some(folder) = cache.filter(|folder| folder.is_dir()) {
+    // What has no files to fetch is never in the cache.
+    if let Some(folder) = cache.filter(|folder| folder.is_dir() && !set.files.is_empty()) {
         let missing = set.missing(folder);
         if missing.is_empty() {
             return found(Source::Cache(folder.into()), partly);
@@ -75,16 +76,39 @@ fn check_folder(folder: &Path, what: String, fix: &str) -> Result<(), DataError>
 }
 
 impl Resolved {
-    /// Reads one split.
+    /// Reads one split of images.
     ///
     /// # Errors
-    /// [`DataError`] for files that are missing or damaged, and for a split that this source does not have.
+    /// [`DataError`] for files that are missing or damaged, for a split that this source does not have, and for a set of something else.
     pub fn load(&self, split: Split) -> Result<ImageSet, DataError> {
-        match (self.path(), self.set.embedded) {
-            (Some(folder), _) => (self.set.load)(folder, split),
-            (None, Some(embedded)) => (embedded.load)(split),
+        match &self.set.content {
+            Content::Images(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "images")),
+        }
+    }
+
+    /// Reads one split of series.
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_series(&self, split: Split) -> Result<SeriesSet, DataError> {
+        match &self.set.content {
+            Content::Series(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "series")),
+        }
+    }
+
+    fn read<T>(&self, readers: &Readers<T>, split: Split) -> Result<T, DataError> {
+        match (self.path(), readers.embedded) {
+            (Some(folder), _) => (readers.folder)(folder, split),
+            (None, Some(embedded)) => embedded(split),
             (None, None) => Err(DataError::NotHere { name: self.set.name, detail: String::new() }),
         }
+    }
+
+    fn holds(&self, content: &Content, wanted: &str) -> DataError {
+        let DataSet { title, name, .. } = self.set;
+        DataError::Invalid(format!("{title} holds {}, not {wanted}: choose another data set than `{name}`, or a model for it", content.name()))
     }
 
     /// One line for the user: what is read, from where.
@@ -94,8 +118,9 @@ impl Resolved {
             (Source::Given(folder), _) => format!("{title} from {}", folder.display()),
             (Source::Environment(folder), _) => format!("{title} from {} (FORNAX_DATA)", folder.display()),
             (Source::Cache(folder), _) => format!("{title} from {} (the cache)", folder.display()),
+            (Source::Embedded, Some(whole)) if self.set.files.is_empty() => whole.to_string(),
             (Source::Embedded, embedded) => {
-                let about = embedded.map_or("what comes with Fornax", |embedded| embedded.about);
+                let about = embedded.unwrap_or("what comes with Fornax");
                 let (partly, name, all) = (&self.partly, self.set.name, thousands(self.set.size));
                 format!("{title}'s full files are not at hand{partly}: using {about}; `fornax data fetch {name}` gets all {all}")
             }
@@ -151,7 +176,7 @@ fn thousands(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FASHION_MNIST, MNIST};
+    use crate::{FASHION_MNIST, JAPANESE_VOWELS, MNIST};
 
     fn put(folder: &Path, set: &DataSet, count: usize) {
         std::fs::create_dir_all(folder).unwrap();
@@ -187,6 +212,20 @@ mod tests {
              `fornax data fetch mnist` gets all 70,000"
         );
         assert_eq!((found.path(), found.load(Split::Valid).unwrap().len(), found.set().name), (None, 1000, "mnist"));
+    }
+
+    #[test]
+    fn what_comes_as_a_whole_is_not_looked_for_in_the_cache() {
+        let root = tempfile::tempdir().unwrap();
+        let found = resolve_in(&JAPANESE_VOWELS, None, None, Some(root.path())).unwrap();
+        assert_eq!((&found.source, found.load_series(Split::Train).unwrap().len()), (&Source::Embedded, 270));
+        assert_eq!(found.describe(), "JapaneseVowels, which comes with Fornax as a whole (270 train, 370 test)");
+        let error = found.load(Split::Train).unwrap_err().to_string();
+        assert!(error.starts_with("JapaneseVowels holds series, not images"), "{error}");
+        let error = resolve_in(&MNIST, None, None, None).unwrap().load_series(Split::Train).unwrap_err().to_string();
+        assert!(error.starts_with("MNIST holds images, not series"), "{error}");
+        let error = crate::fetch_into(&JAPANESE_VOWELS, root.path(), None, &mut |_, _, _| {}).unwrap_err().to_string();
+        assert!(error.starts_with("JapaneseVowels has nothing to fetch"), "{error}");
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The data sets by name: one file each, and a line in [`DATA_SETS`].
 
 mod fashion_mnist;
+mod japanese_vowels;
 mod mnist;
 
 pub use fashion_mnist::FASHION_MNIST;
+pub use japanese_vowels::JAPANESE_VOWELS;
 pub use mnist::MNIST;
 
-use crate::{DataError, ImageSet, Split, idx};
+use crate::{DataError, ImageSet, SeriesSet, Split, idx};
 use std::path::{Path, PathBuf};
 
 /// Every data set that has a name.
-pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST];
+pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS];
 
 /// A data set by its name.
 pub fn find(name: &str) -> Option<&'static DataSet> {
@@ -28,14 +30,52 @@ pub struct DataSet {
     pub about: &'static str,
     /// Its licence.
     pub licence: &'static str,
-    /// Images in all.
+    /// Examples in all.
     pub size: usize,
+    /// Its page, where people read about it and get it.
+    pub home: &'static str,
     /// What `fetch` gets.
     pub files: &'static [RemoteFile],
-    /// The part that comes with this crate.
-    pub embedded: Option<Embedded>,
-    /// Reads one split from a folder, and opens no file of another one.
-    pub load: fn(&Path, Split) -> Result<ImageSet, DataError>,
+    /// What comes with this crate, for the user: "the … that come with Fornax (…)".
+    pub embedded: Option<&'static str>,
+    /// What its examples are, and how they are read.
+    pub content: Content,
+}
+
+/// What the examples of a data set are, and how they are read.
+#[derive(Debug, Clone, Copy)]
+pub enum Content {
+    /// Images.
+    Images(Readers<ImageSet>),
+    /// Series of vectors.
+    Series(Readers<SeriesSet>),
+}
+
+/// Reads one split, and opens no file of another one.
+#[derive(Debug)]
+pub struct Readers<T> {
+    /// From a folder.
+    pub folder: fn(&Path, Split) -> Result<T, DataError>,
+    /// From what comes with this crate.
+    pub embedded: Option<fn(Split) -> Result<T, DataError>>,
+}
+
+impl<T> Clone for Readers<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Readers<T> {}
+
+impl Content {
+    /// In the plural.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Images(_) => "images",
+            Self::Series(_) => "series",
+        }
+    }
 }
 
 /// A file at its canonical address.
@@ -53,15 +93,6 @@ pub struct RemoteFile {
     pub content_bytes: u64,
     /// SHA-256 once unpacked: what a copy packed by another program still has.
     pub content_sha256: &'static str,
-}
-
-/// What a data set has inside this crate.
-#[derive(Debug, Clone, Copy)]
-pub struct Embedded {
-    /// For the user: "the … that come with Fornax (…)".
-    pub about: &'static str,
-    /// Reads one split.
-    pub load: fn(Split) -> Result<ImageSet, DataError>,
 }
 
 impl RemoteFile {
@@ -181,7 +212,8 @@ mod tests {
     fn the_list_is_in_order() {
         for set in DATA_SETS {
             assert_eq!(find(set.name).unwrap().title, set.title);
-            assert!(!set.about.is_empty() && !set.licence.is_empty());
+            assert!(!set.about.is_empty() && !set.licence.is_empty() && set.home.starts_with("http"));
+            assert!(!set.files.is_empty() || set.embedded.is_some(), "{} can be had from nowhere", set.name);
             for file in set.files {
                 assert!(file.url.ends_with(file.name) && file.bytes < file.content_bytes);
                 for hash in [file.sha256, file.content_sha256] {
@@ -195,9 +227,9 @@ mod tests {
 
     #[test]
     fn the_embedded_digits_are_all_there() {
-        let embedded = MNIST.embedded.unwrap();
-        let train = (embedded.load)(Split::Train).unwrap();
-        let valid = (embedded.load)(Split::Valid).unwrap();
+        let Content::Images(Readers { embedded: Some(embedded), .. }) = MNIST.content else { panic!("images, embedded") };
+        let train = embedded(Split::Train).unwrap();
+        let valid = embedded(Split::Valid).unwrap();
         assert_eq!((train.len(), valid.len(), train.shape), (9000, 1000, [1, 28, 28]));
         assert_eq!(train.count_by_class(), [901, 1014, 892, 929, 882, 777, 912, 963, 850, 880]);
         assert_eq!(valid.count_by_class(), [100, 113, 99, 103, 98, 86, 102, 107, 94, 98]);
@@ -205,7 +237,7 @@ mod tests {
         assert_eq!(distinct.len(), 10_000, "no digit is in both");
         // Classes are mixed: the first hundred hold them all.
         assert!((0..10).all(|class| train.labels[..100].contains(&class)));
-        let error = (embedded.load)(Split::Test).unwrap_err().to_string();
+        let error = embedded(Split::Test).unwrap_err().to_string();
         assert!(error.contains("no test split") && error.contains("fornax data fetch mnist"), "{error}");
     }
 
@@ -216,7 +248,8 @@ mod tests {
             eprintln!("skipped: FORNAX_DATA names no folder with `mnist` in it");
             return;
         };
-        let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| (MNIST.load)(&folder, split).unwrap());
+        let Content::Images(readers) = MNIST.content else { panic!("images") };
+        let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| (readers.folder)(&folder, split).unwrap());
         assert_eq!((train.len(), valid.len(), test.len()), (55_000, 5_000, 10_000));
         // 60,000 by class, as published: 5923 6742 5958 6131 5842 5421 5918 6265 5851 5949; a twelfth of each.
         assert_eq!(valid.count_by_class(), [494, 562, 496, 511, 487, 452, 493, 522, 487, 496]);

@@ -1,6 +1,6 @@
 //! Fetching, against a small HTTP server on this machine that cuts, lies and refuses.
 
-use fornax_data::{DataError, DataSet, RemoteFile, Split, fetch_into};
+use fornax_data::{Content, DataError, DataSet, Readers, RemoteFile, Split, fetch_into};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -73,8 +73,9 @@ impl Server {
         let url: &'static str = self.url.clone().leak();
         let file =
             RemoteFile { name: "digits.gz", url, bytes: GZ.len() as u64, sha256: GZ_SHA256, content_bytes: 784_016, content_sha256: CONTENT_SHA256 };
-        let load = |_: &Path, split: Split| Err(DataError::NoSplit { source_name: "a file alone".into(), split, fix: "none".into() });
-        DataSet { name: "digits", title: "Digits", about: "", licence: "", size: 1000, files: vec![file].leak(), embedded: None, load }
+        let folder = |_: &Path, split: Split| Err(DataError::NoSplit { source_name: "a file alone".into(), split, fix: "none".into() });
+        let content = Content::Images(Readers { folder, embedded: None });
+        DataSet { name: "digits", title: "Digits", about: "", licence: "", size: 1000, files: vec![file].leak(), home: "", embedded: None, content }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{DataSet, RemoteFile, read_four_files};
+use super::{Content, DataSet, Readers, RemoteFile, read_four_files};
 use crate::{DataError, ImageSet, Split};
 use std::path::Path;
 
@@ -14,6 +14,7 @@ pub const FASHION_MNIST: DataSet = DataSet {
     about: "pictures of clothes, 28x28 grey, 10 classes: 55,000 train, 5,000 valid, 10,000 test",
     licence: "MIT",
     size: 70_000,
+    home: "https://github.com/zalandoresearch/fashion-mnist",
     files: &[
         RemoteFile {
             name: "train-images-idx3-ubyte.gz",
@@ -49,7 +50,7 @@ pub const FASHION_MNIST: DataSet = DataSet {
         },
     ],
     embedded: None,
-    load,
+    content: Content::Images(Readers { folder: load, embedded: None }),
 };
 
 fn load(folder: &Path, split: Split) -> Result<ImageSet, DataError> {

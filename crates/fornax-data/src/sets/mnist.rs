@@ -1,4 +1,4 @@
-use super::{DataSet, Embedded, RemoteFile, pair, read_four_files};
+use super::{Content, DataSet, Readers, RemoteFile, pair, read_four_files};
 use crate::{DataError, ImageSet, Split, idx};
 use std::path::Path;
 
@@ -13,6 +13,7 @@ pub const MNIST: DataSet = DataSet {
     about: "handwritten digits, 28x28 grey, 10 classes: 55,000 train, 5,000 valid, 10,000 test",
     licence: "CC BY-SA 3.0",
     size: 70_000,
+    home: "http://yann.lecun.com/exdb/mnist",
     files: &[
         RemoteFile {
             name: "train-images-idx3-ubyte.gz",
@@ -47,8 +48,8 @@ pub const MNIST: DataSet = DataSet {
             content_sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
     ],
-    embedded: Some(Embedded { about: "the 10,000 digits that come with Fornax (9,000 train, 1,000 valid)", load: embedded }),
-    load,
+    embedded: Some("the 10,000 digits that come with Fornax (9,000 train, 1,000 valid)"),
+    content: Content::Images(Readers { folder: load, embedded: Some(embedded) }),
 };
 
 fn load(folder: &Path, split: Split) -> Result<ImageSet, DataError> {
