@@ -10,6 +10,8 @@ import optimizers
 import recurrent
 import rules
 import schedules
+import sequence_models
+import sequences
 import wrappers
 
 if __name__ == "__main__":
@@ -22,3 +24,5 @@ if __name__ == "__main__":
     attention.write()
     architectures.write_transformers()
     wrappers.write()
+    sequences.write()
+    sequence_models.write()

@@ -31,20 +31,25 @@ mod linear;
 pub mod loss;
 mod norm;
 mod recurrent;
+mod sequence_attention;
+pub mod steps;
 mod tap;
+mod temporal_conv;
 mod transformer;
 
 pub use attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig, Running};
 pub use conv_block::{ConvBlock, ConvBlockConfig, max_pool};
 pub use dense_block::{DenseBlock, DenseBlockConfig};
-pub use dropout::{Dropout, DropoutConfig};
+pub use dropout::{Dropout, DropoutConfig, LockedDropout};
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use fornax_kernels::activation::Activation;
 pub use linear::{Linear, LinearConfig};
 pub use norm::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 pub use recurrent::{Cell, Direction, Recurrent, RecurrentConfig, RecurrentState};
+pub use sequence_attention::{AdditiveAttention, AdditiveAttentionConfig, AttentionPool, AttentionPoolConfig, LuongAttention, LuongAttentionConfig};
 pub use tap::{NoTap, Site, Tap};
+pub use temporal_conv::{TemporalConv, TemporalConvConfig};
 pub use transformer::{TransformerBlock, TransformerBlockConfig};
 
 /// Burn's layers that need no second version.
