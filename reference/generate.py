@@ -10,6 +10,7 @@ import optimizers
 import recurrent
 import rules
 import schedules
+import sequence_losses
 import sequence_models
 import sequences
 import wrappers
@@ -25,4 +26,5 @@ if __name__ == "__main__":
     architectures.write_transformers()
     wrappers.write()
     sequences.write()
+    sequence_losses.write()
     sequence_models.write()
