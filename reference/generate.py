@@ -5,9 +5,11 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 
 import architectures
 import attention
+import audio
 import layers
 import optimizers
 import recurrent
+import recurrent_variants
 import rules
 import schedules
 import sequence_losses
@@ -25,6 +27,8 @@ if __name__ == "__main__":
     attention.write()
     architectures.write_transformers()
     wrappers.write()
+    audio.write()
     sequences.write()
     sequence_losses.write()
     sequence_models.write()
+    recurrent_variants.write()

@@ -33,13 +33,17 @@ pub mod init;
 mod known_gradient;
 mod linear;
 pub mod loss;
+mod lstm_cells;
+mod min_rnn;
 mod norm;
 mod recurrent;
+mod selective_state;
 mod sequence_attention;
 pub mod steps;
 mod tap;
 mod temporal_conv;
 mod transformer;
+mod unrolled;
 
 pub use attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig, Running};
@@ -52,12 +56,16 @@ pub use dropout::{Dropout, DropoutConfig, LockedDropout};
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use fornax_kernels::activation::Activation;
 pub use linear::{Linear, LinearConfig};
+pub use lstm_cells::{LayerNormLstm, LayerNormLstmConfig, LstmState, PeepholeLstm, PeepholeLstmConfig, StepCell, Zoneout};
+pub use min_rnn::{MinCell, MinRnn, MinRnnConfig, linear_scan};
 pub use norm::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 pub use recurrent::{Cell, Direction, Recurrent, RecurrentConfig, RecurrentState};
+pub use selective_state::{SelectiveMemory, SelectiveState, SelectiveStateConfig};
 pub use sequence_attention::{AdditiveAttention, AdditiveAttentionConfig, AttentionPool, AttentionPoolConfig, LuongAttention, LuongAttentionConfig};
 pub use tap::{NoTap, Site, Tap};
 pub use temporal_conv::{TemporalConv, TemporalConvConfig};
 pub use transformer::{TransformerBlock, TransformerBlockConfig};
+pub use unrolled::Unrolled;
 
 /// Burn's layers that need no second version.
 pub mod burn_layers {

@@ -4,8 +4,8 @@
 use burn::tensor::{DType, Device, Tensor};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::{
-    AdditiveAttentionConfig, AttentionPoolConfig, DropoutConfig, LuongAttentionConfig, TemporalConvConfig, steps::mean_over_steps,
-    steps::softmax_over_steps,
+    AdditiveAttentionConfig, AttentionPoolConfig, Cell, DropoutConfig, LuongAttentionConfig, RecurrentConfig, TemporalConvConfig,
+    steps::mean_over_steps, steps::softmax_over_steps,
 };
 use fornax_testkit::{assert_close, bits, check_case, check_layer, devices, each_case, uniform};
 
@@ -126,5 +126,34 @@ fn a_locked_mask_is_the_same_at_every_step() {
         assert!((share - 0.75).abs() < 0.04, "{share}");
         assert!((0..50).any(|d| kept(0, 0, d) != kept(1, 0, d)), "each sequence has a mask of its own");
         assert!(bits(&dropout.forward(Tensor::ones([2, 3, 50], &device))) == bits(&Tensor::<3>::ones([2, 3, 50], &device)), "only in training");
+    }
+}
+
+/// All cells, both directions: padding of NaN reaches nothing and its gradient is exactly zero; sequences and batches of no steps are right, too.
+#[test]
+fn recurrent_layers_do_not_look_at_padding() {
+    for device in devices().into_iter().map(Device::autodiff) {
+        for cell in [Cell::Lstm, Cell::Gru, Cell::Tanh, Cell::Relu] {
+            let layer = RecurrentConfig::new(cell, 3, 5).with_layers(2).with_bidirectional(true).init(&device);
+            for lengths in [[2, 0, 4], [0, 0, 0]] {
+                let mut x: Tensor<3> = uniform([3, 4, 3], 1, &device, DType::F32);
+                for (b, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length < 4) {
+                    x = x.slice_fill([b..b + 1, length..4, 0..3], f64::NAN);
+                }
+                let x = x.require_grad();
+                let (y, last) = layer.forward_from(x.clone(), None, Some(&lengths));
+                for (i, y) in y.to_data().iter::<f32>().enumerate() {
+                    let padding = (i / 10) % 4 >= lengths[i / 40];
+                    assert!(if padding { y == 0.0 } else { y.is_finite() }, "{cell:?}: {y} at {i} with {lengths:?}");
+                }
+                let none: Vec<f32> = last.h.clone().narrow(1, 1, 1).to_data().iter::<f32>().collect();
+                assert!(none.iter().all(|h| *h == 0.0), "the state after no steps is the first one");
+                let grads = (y.square().sum() + last.h.square().sum()).backward();
+                for (i, g) in x.grad(&grads).expect("a gradient").to_data().iter::<f32>().enumerate() {
+                    let padding = (i / 3) % 4 >= lengths[i / 12];
+                    assert!(if padding { g == 0.0 } else { g.is_finite() }, "{cell:?}: gradient {g} at {i} with {lengths:?}");
+                }
+            }
+        }
     }
 }
