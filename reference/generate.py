@@ -5,12 +5,17 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 
 import architectures
 import attention
+import audio
 import layers
 import lbfgs
 import optimizers
 import recurrent
+import recurrent_variants
 import rules
 import schedules
+import sequence_losses
+import sequence_models
+import sequences
 import wrappers
 
 if __name__ == "__main__":
@@ -24,3 +29,8 @@ if __name__ == "__main__":
     attention.write()
     architectures.write_transformers()
     wrappers.write()
+    audio.write()
+    sequences.write()
+    sequence_losses.write()
+    sequence_models.write()
+    recurrent_variants.write()

@@ -14,20 +14,28 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
+mod char_rnn;
 mod convnet;
+mod frame_labeler;
 mod generate;
 mod gpt;
 mod lenet;
 mod mlp;
 mod resnet;
+mod sequence_classifier;
+mod sequence_encoder;
 mod vit;
 
+pub use char_rnn::{CharRnn, CharRnnConfig};
 pub use convnet::{ConvNet, ConvNetConfig, Stage};
+pub use frame_labeler::{FrameLabeler, FrameLabelerConfig};
 pub use generate::{Sampling, generate};
 pub use gpt::{Gpt, GptConfig};
 pub use lenet::{LeNet5, LeNet5Config};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{BasicBlock, ResNet, ResNetConfig, Stem};
+pub use sequence_classifier::{Pooling, SequenceClassifier, SequenceClassifierConfig};
+pub use sequence_encoder::{Encoded, FrontConv, SequenceEncoder, SequenceEncoderConfig};
 pub use vit::{Vit, VitConfig};
 
 use burn::{

@@ -41,6 +41,14 @@ pub enum DataError {
         /// What was found instead, or nothing.
         detail: String,
     },
+    /// A data set that is nowhere on this machine and that no command fetches.
+    #[error("{name} is not on this machine; get it from {home} and give its folder with --data DIR")]
+    GetItYourself {
+        /// The data set.
+        name: &'static str,
+        /// Its page.
+        home: &'static str,
+    },
     /// A split that this source does not have.
     #[error("{source_name} has no {split} split; {fix}")]
     NoSplit {

@@ -15,6 +15,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod audio;
 mod augment;
 pub mod csv;
 mod error;
@@ -30,6 +31,7 @@ mod read;
 mod resolve;
 mod series;
 mod sets;
+mod sound_set;
 pub mod ts;
 mod warp;
 
@@ -40,5 +42,6 @@ pub use image_set::{Example, ImageDataset, ImageSet, Split};
 pub use loader::{Batches, Dataset, Loader};
 pub use resolve::{Resolved, Source, cache_folder, resolve};
 pub use series::{Padded, SeriesExample, SeriesSet, pad};
-pub use sets::{Content, DATA_SETS, DataSet, FASHION_MNIST, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, TINY_SHAKESPEARE, find};
+pub use sets::{Content, DATA_SETS, DataSet, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, TINY_SHAKESPEARE, find};
+pub use sound_set::SoundSet;
 pub use warp::Warp;

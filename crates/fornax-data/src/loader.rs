@@ -43,7 +43,12 @@ pub struct Loader<D: Dataset> {
     prefetch: usize,
     shuffle: bool,
     drop_last: bool,
+    /// Of every example, to put those of about the same length together.
+    lengths: Option<Vec<usize>>,
 }
+
+/// Batches whose examples are sorted among each other.
+const BUCKET: usize = 16;
 
 impl<D: Dataset> Loader<D> {
     /// A loader that shuffles, keeps the last batch even if it is smaller, and works in the caller's thread.
@@ -52,7 +57,7 @@ impl<D: Dataset> Loader<D> {
     /// If `batch_size` is 0.
     pub fn new(dataset: Arc<D>, batch_size: usize, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one example");
-        Self { dataset, batch_size, seed, workers: 0, prefetch: 4, shuffle: true, drop_last: false }
+        Self { dataset, batch_size, seed, workers: 0, prefetch: 4, shuffle: true, drop_last: false, lengths: None }
     }
 
     /// Threads that prepare batches ahead; 0 is the caller's own.
@@ -75,6 +80,16 @@ impl<D: Dataset> Loader<D> {
         Self { drop_last, ..self }
     }
 
+    /// Puts examples of about the same length into a batch, so that little is padded: within every sixteen batches of the order, examples are
+    /// sorted by length, and then the batches shuffled.
+    ///
+    /// # Panics
+    /// If there is not a length for each example.
+    pub fn with_buckets(self, lengths: Vec<usize>) -> Self {
+        assert_eq!(lengths.len(), self.dataset.len(), "a length for each example");
+        Self { lengths: Some(lengths), ..self }
+    }
+
     /// The data set.
     pub fn dataset(&self) -> &Arc<D> {
         &self.dataset
@@ -86,13 +101,21 @@ impl<D: Dataset> Loader<D> {
         if self.drop_last { len / self.batch_size } else { len.div_ceil(self.batch_size) }
     }
 
-    /// The order of an epoch: Fisher–Yates keyed by (seed, epoch).
+    /// The order of an epoch: Fisher–Yates keyed by (seed, epoch), then in buckets if there are lengths.
     pub fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.dataset.len()).collect();
         if self.shuffle {
             Stream::new(Purpose::Order, &[self.seed, epoch]).shuffle(&mut order);
         }
-        order
+        let Some(lengths) = &self.lengths else { return order };
+        order.chunks_mut(BUCKET * self.batch_size).for_each(|bucket| bucket.sort_by_key(|&index| lengths[index]));
+        let (whole, rest) = order.split_at(order.len() / self.batch_size * self.batch_size);
+        let mut batches: Vec<&[usize]> = whole.chunks_exact(self.batch_size).collect();
+        if self.shuffle {
+            Stream::new(Purpose::Order, &[self.seed, epoch, 1]).shuffle(&mut batches);
+        }
+        // A smaller batch stays the last.
+        batches.into_iter().chain([rest]).flatten().copied().collect()
     }
 
     /// The batches of an epoch from `first_batch` on; none if that is past the end. The first error ends them.

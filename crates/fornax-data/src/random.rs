@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Order = 1,
     Augment = 2,
     HoldOut = 3,
+    Sound = 4,
+    Spectrogram = 5,
 }
 
 impl Stream {

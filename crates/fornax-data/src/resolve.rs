@@ -1,4 +1,4 @@
-use crate::{Content, DataError, DataSet, ImageSet, Readers, SeriesSet, Split};
+use crate::{Content, DataError, DataSet, ImageSet, Readers, SeriesSet, SoundSet, Split};
 use std::{
     env,
     ffi::OsString,
@@ -64,7 +64,14 @@ fn resolve_in(set: &DataSet, folder: Option<&Path>, environment: Option<&Path>, 
     if set.embedded.is_some() {
         return found(Source::Embedded, partly);
     }
-    Err(DataError::NotHere { name: set.name, detail: partly })
+    Err(nowhere(set, partly))
+}
+
+fn nowhere(set: &DataSet, detail: String) -> DataError {
+    match set.files {
+        [] => DataError::GetItYourself { name: set.name, home: set.home },
+        _ => DataError::NotHere { name: set.name, detail },
+    }
 }
 
 fn check_folder(folder: &Path, what: String, fix: &str) -> Result<(), DataError> {
@@ -98,6 +105,17 @@ impl Resolved {
         }
     }
 
+    /// Reads one split of recordings.
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_sounds(&self, split: Split) -> Result<SoundSet, DataError> {
+        match &self.set.content {
+            Content::Sounds(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "recordings")),
+        }
+    }
+
     /// Reads one split of a text.
     ///
     /// # Errors
@@ -113,7 +131,7 @@ impl Resolved {
         match (self.path(), readers.embedded) {
             (Some(folder), _) => (readers.folder)(folder, split),
             (None, Some(embedded)) => embedded(split),
-            (None, None) => Err(DataError::NotHere { name: self.set.name, detail: String::new() }),
+            (None, None) => Err(nowhere(&self.set, String::new())),
         }
     }
 
@@ -187,7 +205,7 @@ fn thousands(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FASHION_MNIST, JAPANESE_VOWELS, MNIST};
+    use crate::{FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST};
 
     fn put(folder: &Path, set: &DataSet, count: usize) {
         std::fs::create_dir_all(folder).unwrap();
@@ -256,6 +274,14 @@ mod tests {
     fn nowhere_says_which_command_fetches_it() {
         let error = resolve_in(&FASHION_MNIST, None, None, None).unwrap_err().to_string();
         assert!(error.starts_with("fashion-mnist is not on this machine; `fornax data fetch fashion-mnist` downloads it"), "{error}");
+    }
+
+    #[test]
+    fn what_nobody_can_fetch_says_where_to_get_it() {
+        let error = resolve_in(&FSDD, None, None, None).unwrap_err().to_string();
+        let says =
+            "fsdd is not on this machine; get it from https://github.com/Jakobovski/free-spoken-digit-dataset and give its folder with --data DIR";
+        assert_eq!(error, says);
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! The data sets by name: one file each, and a line in [`DATA_SETS`].
 
 mod fashion_mnist;
+mod fsdd;
 mod japanese_vowels;
 mod mnist;
 mod shakespeare;
 
 pub use fashion_mnist::FASHION_MNIST;
+pub use fsdd::FSDD;
 pub use japanese_vowels::JAPANESE_VOWELS;
 pub use mnist::MNIST;
 pub use shakespeare::TINY_SHAKESPEARE;
 
-use crate::{DataError, ImageSet, SeriesSet, Split, idx};
+use crate::{DataError, ImageSet, SeriesSet, SoundSet, Split, idx};
 use std::path::{Path, PathBuf};
 
 /// Every data set that has a name.
-pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE];
+pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD];
 
 /// A data set by its name.
 pub fn find(name: &str) -> Option<&'static DataSet> {
@@ -53,6 +55,8 @@ pub enum Content {
     Series(Readers<SeriesSet>),
     /// One long text.
     Text(Readers<String>),
+    /// Recordings.
+    Sounds(Readers<SoundSet>),
 }
 
 /// Reads one split, and opens no file of another one.
@@ -79,6 +83,7 @@ impl Content {
             Self::Images(_) => "images",
             Self::Series(_) => "series",
             Self::Text(_) => "text",
+            Self::Sounds(_) => "recordings",
         }
     }
 }

@@ -153,3 +153,33 @@ fn a_folder_may_hold_the_series() {
     std::fs::write(folder.path().join("JapaneseVowels_TRAIN.ts"), "@classLabel true 1\n@data\n1:2:1\n").unwrap();
     assert_eq!(found.load_series(Split::Train).unwrap().series, [[1.0, 2.0]]);
 }
+
+#[test]
+fn buckets_leave_little_to_pad() {
+    let train = vowels(Split::Train);
+    let lengths: Vec<usize> = (0..train.len()).map(|i| train.steps(i)).collect();
+    let padding = |order: &[usize]| -> usize {
+        order
+            .chunks(16)
+            .map(|batch| batch.iter().map(|&i| lengths[i]).max().unwrap() * batch.len() - batch.iter().map(|&i| lengths[i]).sum::<usize>())
+            .sum()
+    };
+    let plain = Loader::new(Arc::new(train.clone()), 16, 5);
+    let buckets = Loader::new(Arc::new(train.clone()), 16, 5).with_buckets(lengths.clone());
+    let orders: Vec<Vec<usize>> = (0..3).map(|epoch| buckets.order(epoch)).collect();
+    for (epoch, order) in (0..).zip(&orders) {
+        assert!(padding(order) * 4 < padding(&plain.order(epoch)), "{} of {}", padding(order), padding(&plain.order(epoch)));
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..270).collect::<Vec<_>>(), "every series once");
+        assert_eq!(order, &buckets.order(epoch));
+    }
+    assert_ne!(orders[0], orders[1]);
+    let longest = |order: &[usize]| order.chunks(16).map(|batch| batch.iter().map(|&i| lengths[i]).max().unwrap()).collect::<Vec<_>>();
+    let found = longest(&orders[0]);
+    let mut sorted = found.clone();
+    sorted.sort_unstable();
+    assert_ne!(found, sorted, "batches do not grow over an epoch");
+    let batch = buckets.epoch(1, 3).next().unwrap().unwrap();
+    assert_eq!(batch.iter().map(|e| e.index).collect::<Vec<_>>(), orders[1][48..64]);
+}

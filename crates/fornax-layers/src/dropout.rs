@@ -21,6 +21,11 @@ impl DropoutConfig {
     pub fn init(&self) -> Dropout {
         Dropout { probability: self.probability, training: Param::from_bool(true) }
     }
+
+    /// [`LockedDropout`] in training mode.
+    pub fn init_locked(&self) -> LockedDropout {
+        LockedDropout { inner: self.init() }
+    }
 }
 
 /// Zeroes random elements in training and scales the rest, so that the expectation stays.
@@ -40,13 +45,42 @@ pub struct Dropout {
 impl Dropout {
     /// `[...] -> [...]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.mask(x.dims(), &x) {
+            Some(mask) => x * mask,
+            None => x,
+        }
+    }
+
+    /// The mask of a shape, for something of `x`'s type and device; none where nothing is dropped.
+    pub(crate) fn mask<const D: usize, const E: usize>(&self, shape: [usize; D], x: &Tensor<E>) -> Option<Tensor<D>> {
         let device = x.device();
         if !self.training.is_enabled() || !device.is_autodiff() || self.probability == 0.0 {
-            return x;
+            return None;
         }
         let keep = 1.0 - self.probability;
-        let mask = next_draw().mask(x.dims(), keep, (1.0 / keep) as f32, &device);
-        let dtype = x.dtype();
-        x * mask.cast(burn::tensor::FloatDType::from(dtype))
+        let mask = next_draw().mask(shape, keep, (1.0 / keep) as f32, &device);
+        Some(mask.cast(burn::tensor::FloatDType::from(x.dtype())))
+    }
+}
+
+/// [`Dropout`] with the same mask at every step of a sequence ("variational", "locked").
+///
+/// `y_t = x_t ⊙ m / (1 − p)`, with one `m: [D]` a sequence.
+///
+/// Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016.
+#[derive(Module, Debug)]
+pub struct LockedDropout {
+    /// Draws the masks.
+    pub inner: Dropout,
+}
+
+impl LockedDropout {
+    /// `[B, T, D] -> [B, T, D]`
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, _, width] = x.dims();
+        match self.inner.mask([batch, 1, width], &x) {
+            Some(mask) => x * mask,
+            None => x,
+        }
     }
 }

@@ -9,9 +9,19 @@ use fornax_kernels::random::next_draw;
 
 /// `U(−bound, bound)`
 pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
+    mapped(shape, |u| (2.0 * u - 1.0) * bound, device)
+}
+
+/// `map(u)` of `u` uniform in `[0, 1)`
+pub fn mapped<const D: usize>(shape: [usize; D], map: impl Fn(f64) -> f64, device: &Device) -> Param<Tensor<D>> {
     let key = next_draw();
-    let data = (0..shape.iter().product::<usize>() as u64).map(|i| ((2.0 * key.uniform(i) - 1.0) * bound) as f32).collect();
+    let data = (0..shape.iter().product::<usize>() as u64).map(|i| map(key.uniform(i)) as f32).collect();
     from_values(data, shape, device)
+}
+
+/// `map(i)` in element `i`, row-major; draws nothing.
+pub fn by_index<const D: usize>(shape: [usize; D], map: impl Fn(usize) -> f64, device: &Device) -> Param<Tensor<D>> {
+    from_values((0..shape.iter().product::<usize>()).map(|i| map(i) as f32).collect(), shape, device)
 }
 
 /// `N(0, deviation²)`

@@ -7,6 +7,7 @@
 //!   [`check_optimizer`], [`check_rule`].
 #![recursion_limit = "256"]
 
+mod case;
 mod classifier;
 mod close;
 mod device;
@@ -16,6 +17,7 @@ mod module;
 mod reference;
 mod rule;
 
+pub use case::{assert_exact, check_case, each_case, sigmoid_precision};
 pub use classifier::{Classifier, check_classifier};
 pub use close::{Values, assert_close, assert_near, bits, uniform};
 pub use device::{backends, device, devices};

@@ -90,6 +90,16 @@ impl Reference {
         self.list(key).into_iter().map(|item| whole(item) as usize).collect()
     }
 
+    /// A list of lists of whole numbers.
+    #[track_caller]
+    pub fn lists(&self, key: &str) -> Vec<Vec<usize>> {
+        let whole = |item: &Value| item.as_u64().unwrap_or_else(|| panic!("`{key}` of the fixture holds something else than whole numbers")) as usize;
+        let row = |item: Self| {
+            item.0.as_array().unwrap_or_else(|| panic!("`{key}` of the fixture holds something else than lists")).iter().map(whole).collect()
+        };
+        self.list(key).into_iter().map(row).collect()
+    }
+
     /// A tensor, in f64.
     #[track_caller]
     pub fn data(&self, key: &str) -> TensorData {

@@ -1,0 +1,398 @@
+//! Sound: every WAV format, torchaudio's and librosa's values (`reference/audio.py`), augmentation, and files that are no sound.
+
+use fornax_data::audio::{
+    Edge, Frames, Log, MelConfig, MelScale, MfccConfig, Sound, SoundAugment, SpecAugment, StftConfig, deltas, mix, read_wav, wav_from_bytes,
+    write_wav,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+use std::path::Path;
+
+const FOLDER: &str = "tests/reference";
+
+fn json(name: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(Path::new(FOLDER).join(name)).expect("a fixture of `python reference/audio.py`")).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect()
+}
+
+fn speech() -> Sound {
+    read_wav(&Path::new(FOLDER).join("speech.wav")).unwrap()
+}
+
+#[test]
+fn every_format_is_read() {
+    let formats = json("audio.json")["formats"].as_object().unwrap().clone();
+    assert_eq!(formats.len(), 10);
+    for (name, want) in formats {
+        let sound = read_wav(&Path::new(FOLDER).join(&name)).unwrap();
+        assert_eq!(f64::from(sound.rate), want["rate"].as_f64().unwrap(), "{name}");
+        let want = numbers(&want["samples"]);
+        assert_eq!(sound.samples.len(), want.len(), "{name}");
+        for (got, want) in sound.samples.iter().zip(&want) {
+            assert!((f64::from(*got) - want).abs() < 1e-7, "{name}: {got} instead of {want}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.wav");
+    write_wav(&path, &speech()).unwrap();
+    assert_eq!(read_wav(&path).unwrap(), speech());
+    write_wav(&path, &Sound { rate: 16_000, samples: vec![2.0, -2.0, 0.5] }).unwrap();
+    assert_eq!(read_wav(&path).unwrap().samples, [32_767.0 / 32_768.0, -1.0, 0.5]);
+    let error = write_wav(&folder.path().join("no/x.wav"), &speech()).unwrap_err().to_string();
+    assert!(error.starts_with("cannot write"), "{error}");
+    assert_eq!(speech().duration(), 0.375);
+}
+
+#[test]
+fn what_is_no_sound_is_said_in_a_line() {
+    let whole = std::fs::read(Path::new(FOLDER).join("float_mono.wav")).unwrap();
+    let mut nan = whole.clone();
+    let at = nan.len() - 4;
+    nan[at..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let silent = |bits: u16| {
+        let mut bytes = std::io::Cursor::new(vec![]);
+        let spec = hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: bits, sample_format: hound::SampleFormat::Int };
+        hound::WavWriter::new(&mut bytes, spec).unwrap().finalize().unwrap();
+        bytes.into_inner()
+    };
+    for (bytes, says) in [
+        (vec![], "it is empty"),
+        (silent(16), "it holds no samples"),
+        (silent(24), "it holds no samples"),
+        (whole[..whole.len() - 40].to_vec(), "cut off"),
+        (whole[..20].to_vec(), "cut off"),
+        (nan, "sample 59 is no number"),
+        (b"RIFF....WAVErubbish".to_vec(), ""),
+        (b"OggS and so on and so on and so on".to_vec(), "no RIFF tag found"),
+    ] {
+        let error = wav_from_bytes("x.wav".as_ref(), &bytes).unwrap_err().to_string();
+        assert!(
+            error.starts_with("not a readable WAV file: ") && error.contains(says) && error.ends_with(": x.wav") && error.lines().count() == 1,
+            "{error}"
+        );
+    }
+    assert!(read_wav("/nowhere/x.wav".as_ref()).unwrap_err().to_string().starts_with("cannot open"));
+    assert!(read_wav(FOLDER.as_ref()).unwrap_err().to_string().contains("it is a folder"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(name in prop::sample::select(vec!["pcm_u8_mono.wav", "pcm_24_stereo.wav", "float_stereo.wav"]), changes in proptest::collection::vec((0usize..60, any::<u8>()), 1..4), cut in 0usize..200) {
+        let mut bytes = std::fs::read(Path::new(FOLDER).join(name)).unwrap();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        let _ = wav_from_bytes("x".as_ref(), &bytes);
+        bytes.truncate(cut);
+        let _ = wav_from_bytes("x".as_ref(), &bytes);
+    }
+}
+
+/// Within 1e-4 relative of each value, and of a millionth of the largest where it is smaller. Returns the worst relative difference of the others.
+fn near(name: &str, frames: &[f32], want: &Value) -> f64 {
+    let count: u64 = want["shape"].as_array().unwrap().iter().map(|side| side.as_u64().unwrap()).product();
+    assert_eq!(frames.len() as u64, count, "{name}: shape {}", want["shape"]);
+    let (step, largest) = (want["step"].as_u64().unwrap() as usize, want["largest"].as_f64().unwrap());
+    let all_largest = frames.iter().fold(0f64, |max, x| max.max(f64::from(x.abs())));
+    assert!((all_largest - largest).abs() <= 1e-5 * largest, "{name}: the largest is {all_largest} instead of {largest}");
+    let mut worst = 0f64;
+    for (i, (got, want)) in frames.iter().step_by(step).zip(numbers(&want["samples"])).enumerate() {
+        let difference = (f64::from(*got) - want).abs() / want.abs().max(1e-6 * largest);
+        assert!(difference <= 1e-4, "{name}, sample {i}: {got} instead of {want} (of at most {largest})");
+        worst = worst.max(difference);
+    }
+    worst
+}
+
+/// All that the fixture has of one sound.
+fn features(samples: &[f32], rate: u32) -> Vec<(&'static str, Frames)> {
+    let stft = StftConfig::torchaudio(256).with_window(200, 80).build().unwrap();
+    let mel = |config: MelConfig| config.build().unwrap().forward(samples).unwrap();
+    let mfcc = |config: MfccConfig| config.build().unwrap().forward(samples).unwrap();
+    let torch = MelConfig::torchaudio(rate);
+    let every_100 = |size: usize| StftConfig::torchaudio(size).with_window(size, 100);
+    let slaney = MelConfig { stft: every_100(256), filters: 40, low: 50.0, high: Some(3500.0), scale: MelScale::Slaney, same_area: true, ..torch };
+    let htk = StftConfig { centre: None, ..StftConfig::librosa(512).with_window(512, 512) };
+    let mut decibel = mel(MelConfig::librosa(rate));
+    Log::DECIBEL.apply(&mut decibel);
+    let natural = MfccConfig { mel: MelConfig { stft: every_100(256), filters: 26, ..torch }, log: Log::NATURAL, coefficients: 13 };
+    vec![
+        ("stft", stft.complex(samples).unwrap()),
+        ("power_torchaudio", StftConfig::torchaudio(400).build().unwrap().power(samples).unwrap()),
+        ("power_librosa", StftConfig::librosa(512).build().unwrap().power(samples).unwrap()),
+        ("mel_torchaudio", mel(torch)),
+        ("mel_librosa", mel(MelConfig::librosa(rate))),
+        ("mel_slaney_torchaudio", mel(slaney)),
+        ("mel_htk_librosa", mel(MelConfig { stft: htk, filters: 40, scale: MelScale::Htk, same_area: false, ..torch })),
+        ("decibel_librosa", decibel),
+        ("mfcc_torchaudio", mfcc(MfccConfig::torchaudio(rate))),
+        ("mfcc_natural_torchaudio", mfcc(natural)),
+        ("mfcc_librosa", mfcc(MfccConfig::librosa(rate))),
+        ("deltas_torchaudio", deltas(&mfcc(MfccConfig::torchaudio(rate)), 2)),
+    ]
+}
+
+fn check(sound: &Sound, want: &Value) {
+    let of = want["features"].as_object().unwrap();
+    let all = features(&sound.samples, sound.rate);
+    assert_eq!(of.len(), all.len());
+    for (name, frames) in all {
+        eprintln!("{name}: {:e}", near(name, &frames.values, &of[name]));
+    }
+    for (rate, want) in want["resampled"].as_object().unwrap() {
+        let samples = sound.resample(rate.parse().unwrap()).samples;
+        eprintln!("resampled to {rate}: {:e}", near(&format!("resampled to {rate}"), &samples, want));
+    }
+}
+
+#[test]
+fn features_are_torchaudios_and_librosas() {
+    check(&speech(), &json("audio.json"));
+}
+
+/// On real recordings: FORNAX_DATA names the folder that holds `fsdd`.
+#[test]
+fn features_of_real_recordings_are_theirs_too() {
+    let Some(folder) = std::env::var_os("FORNAX_DATA").map(|root| Path::new(&root).join("fsdd")).filter(|f| f.is_dir()) else {
+        eprintln!("skipped: FORNAX_DATA names no folder with `fsdd` in it");
+        return;
+    };
+    let found = fornax_data::resolve(&fornax_data::FSDD, Some(&folder)).unwrap();
+    let train = found.load_sounds(fornax_data::Split::Train).unwrap();
+    let mut seen = 0;
+    for (name, want) in json("recordings.json").as_object().unwrap() {
+        let count = want["count"].as_u64().unwrap() as usize;
+        let digit: u32 = name[..1].parse().unwrap();
+        let speaker = train.speaker_names.iter().position(|s| name.contains(s.as_str())).unwrap() as u32;
+        let alike = |i: &usize| train.labels[*i] == digit && train.speakers[*i] == speaker && train.sounds[*i].samples.len() == count;
+        // Of the recordings of that digit, speaker and length, the one.
+        let matching: Vec<usize> = (0..train.len()).filter(alike).collect();
+        assert_eq!(matching.len(), 1, "{name}");
+        eprintln!("{name}");
+        check(&train.sounds[matching[0]], want);
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+/// FSDD as it is at hand: takes 5 to 49 in an archive.
+#[test]
+fn spoken_digits_are_all_there() {
+    let Some(folder) = std::env::var_os("FORNAX_DATA").map(|root| Path::new(&root).join("fsdd")).filter(|f| f.is_dir()) else {
+        eprintln!("skipped: FORNAX_DATA names no folder with `fsdd` in it");
+        return;
+    };
+    let found = fornax_data::resolve(&fornax_data::FSDD, Some(&folder)).unwrap();
+    let [train, valid] = [fornax_data::Split::Train, fornax_data::Split::Valid].map(|split| found.load_sounds(split).unwrap());
+    assert_eq!((train.len(), valid.len(), train.speaker_names.len()), (2400, 300, 6));
+    let (rest, one) = train.leave_out(2);
+    assert_eq!((rest.len(), one.len()), (2000, 400));
+    assert!(train.sounds.iter().all(|sound| sound.rate == 8000 && sound.duration() > 0.1));
+}
+
+#[test]
+fn digits_are_found_in_folders_and_archives() {
+    use fornax_data::{FSDD, Split, resolve};
+    let folder = tempfile::tempdir().unwrap();
+    let found = resolve(&FSDD, Some(folder.path())).unwrap();
+    let error = found.load_sounds(Split::Test).unwrap_err().to_string();
+    assert!(error.starts_with("the test split (takes 0 to 4, `DIGIT_SPEAKER_TAKE.wav`) is missing; its recordings are at https://"), "{error}");
+
+    let inside = folder.path().join("recordings");
+    std::fs::create_dir(&inside).unwrap();
+    for name in ["3_jo_ann_12.wav", "3_bo_12.wav", "9_bo_7.wav", "0_bo_2.wav"] {
+        write_wav(&inside.join(name), &Sound { rate: 8000, samples: vec![0.25; name.len()] }).unwrap();
+    }
+    std::fs::write(inside.join("0_bo_3.wav"), "damaged, and of the test split").unwrap();
+    std::fs::write(inside.join("README.md"), "no recording").unwrap();
+    let train = found.load_sounds(Split::Train).unwrap();
+    assert_eq!(
+        (train.labels.as_slice(), train.speakers.as_slice(), train.speaker_names.as_slice()),
+        (&[3, 3][..], &[0, 1][..], &["bo".to_string(), "jo_ann".into()][..])
+    );
+    assert_eq!(train.sounds[1].samples.len(), 15);
+    assert_eq!(found.load_sounds(Split::Valid).unwrap().labels, [9]);
+    let error = found.load_sounds(Split::Test).unwrap_err().to_string();
+    assert!(error.contains("0_bo_3.wav"), "{error}");
+
+    let other = tempfile::tempdir().unwrap();
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
+        std::fs::File::create(other.path().join("all.tar.gz")).unwrap(),
+        flate2::Compression::fast(),
+    ));
+    archive.append_dir_all("deep/down", &inside).unwrap();
+    archive.into_inner().unwrap().finish().unwrap();
+    let packed = resolve(&FSDD, Some(other.path())).unwrap();
+    assert_eq!(packed.load_sounds(Split::Train).unwrap(), train);
+    std::fs::write(other.path().join("all.tar.gz"), "no archive").unwrap();
+    let error = packed.load_sounds(Split::Train).unwrap_err().to_string();
+    assert!(error.starts_with("not a readable tar file"), "{error}");
+    let error = found.load(Split::Train).unwrap_err().to_string();
+    assert!(error.contains("holds recordings, not images"), "{error}");
+    let error = fornax_data::fetch_into(&FSDD, other.path(), None, &mut |_, _, _| {}).unwrap_err().to_string();
+    assert!(error.contains("has nothing to fetch: get it from https://github.com/Jakobovski"), "{error}");
+}
+
+#[test]
+fn a_tone_keeps_its_pitch_at_another_rate() {
+    let tone = |rate: u32, seconds: f64| -> Vec<f32> {
+        (0..(f64::from(rate) * seconds) as usize).map(|i| (std::f64::consts::TAU * 440.0 * i as f64 / f64::from(rate)).sin() as f32).collect()
+    };
+    for (from, to) in [(8000, 16_000), (96_000, 8000), (44_100, 16_000), (16_000, 22_051)] {
+        let got = Sound { rate: from, samples: tone(from, 0.1) }.resample(to);
+        assert_eq!((got.rate, got.samples.len()), (to, (f64::from(to) * 0.1).ceil() as usize));
+        let want = tone(to, 0.2);
+        let middle = got.samples.len() / 4..got.samples.len() * 3 / 4;
+        assert!(middle.clone().all(|i| (got.samples[i] - want[i]).abs() < 2e-3), "{from} to {to}");
+    }
+    // What the lower rate cannot hold is gone.
+    let high = Sound { rate: 16_000, samples: (0..1600).map(|i| (std::f32::consts::TAU * 7000.0 * i as f32 / 16_000.0).sin()).collect() };
+    assert!(high.resample(8000).samples[100..700].iter().all(|x| x.abs() < 0.01));
+    assert_eq!(high.resample(16_000), high);
+    assert!(Sound { rate: 8000, samples: vec![] }.resample(16_000).samples.is_empty());
+}
+
+#[test]
+fn numbers_out_of_range_are_named() {
+    for (error, says) in [
+        (StftConfig::torchaudio(0).build().map(|_| ()), "transforms of 0"),
+        (StftConfig::torchaudio(8).with_window(9, 1).build().map(|_| ()), "a window of 9 samples"),
+        (StftConfig::torchaudio(8).with_window(8, 0).build().map(|_| ()), "every 0"),
+        (MelConfig { filters: 0, ..MelConfig::torchaudio(8000) }.build().map(|_| ()), "0 mel filters"),
+        (MelConfig { low: 4000.0, ..MelConfig::torchaudio(8000) }.build().map(|_| ()), "from 4000 to 4000 Hz"),
+        (MelConfig { high: Some(4001.0), ..MelConfig::torchaudio(8000) }.build().map(|_| ()), "to 4001 Hz at 8000"),
+        (MfccConfig { coefficients: 129, ..MfccConfig::torchaudio(8000) }.build().map(|_| ()), "129 cepstral coefficients of 128"),
+        (
+            StftConfig::torchaudio(400).build().unwrap().power(&[0.0; 200]).map(|_| ()),
+            "a sound of 200 samples is too short: transforms of 400 need at least 201",
+        ),
+        (StftConfig::librosa(400).build().unwrap().power(&[]).map(|_| ()), "need at least 1"),
+        (StftConfig { centre: None, ..StftConfig::librosa(400) }.build().unwrap().power(&[0.0; 399]).map(|_| ()), "need at least 400"),
+    ] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let frames = |centre: Option<Edge>, count: usize| {
+        StftConfig { centre, ..StftConfig::librosa(400) }.build().unwrap().power(&vec![0.5; count]).unwrap().len()
+    };
+    assert_eq!(
+        [frames(None, 400), frames(None, 499), frames(None, 500), frames(Some(Edge::Zeros), 1), frames(Some(Edge::Reflect), 201)],
+        [1, 1, 2, 1, 3]
+    );
+}
+
+#[test]
+fn features_are_standardized_over_the_frames() {
+    let mut frames = Frames { values: vec![1.0, 5.0, 3.0, 5.0], width: 2 };
+    frames.standardize();
+    assert_eq!(frames.values, [-1.0, 0.0, 1.0, 0.0]);
+}
+
+fn all() -> SoundAugment {
+    SoundAugment { shift: 0.05, gain: 6.0, speed: 0.1, noise: 1.0, noise_ratio: 10.0 }
+}
+
+#[test]
+fn augmentation_follows_from_seed_epoch_and_index() {
+    let sound = speech();
+    assert_eq!(SoundAugment::default().apply(1, 2, 3, &sound), sound);
+    let first = all().apply(1, 2, 3, &sound);
+    assert_eq!(first, all().apply(1, 2, 3, &sound));
+    for (seed, epoch, index) in [(2, 2, 3), (1, 3, 3), (1, 2, 4), (3, 2, 1)] {
+        assert_ne!(first, all().apply(seed, epoch, index, &sound));
+    }
+    for (name, augment) in [
+        ("shift", SoundAugment { shift: 0.05, ..SoundAugment::default() }),
+        ("gain", SoundAugment { gain: 6.0, ..SoundAugment::default() }),
+        ("speed", SoundAugment { speed: 0.1, ..SoundAugment::default() }),
+        ("noise", SoundAugment { noise: 1.0, ..SoundAugment::default() }),
+    ] {
+        let changed = augment.apply(0, 0, 0, &sound);
+        assert_ne!(changed.samples, sound.samples, "{name}");
+        assert_eq!(changed.samples.len() == sound.samples.len(), name != "speed", "{name}");
+        assert!(augment.check().is_ok());
+    }
+    // A shift moves, and fills with silence.
+    let shifted = SoundAugment { shift: 0.05, ..SoundAugment::default() }.apply(0, 0, 5, &sound);
+    let by = (-400..=400i64).filter(|by| {
+        (0..3000i64).all(|i| shifted.samples[i as usize] == usize::try_from(i - by).ok().and_then(|i| sound.samples.get(i)).copied().unwrap_or(0.0))
+    });
+    assert_eq!(by.count(), 1);
+    let error = SoundAugment { noise: 2.0, ..all() }.check().unwrap_err().to_string();
+    assert!(error.contains("`noise` must be from 0 to 1, not 2"), "{error}");
+    assert!(serde_json::from_str::<SoundAugment>(r#"{"nois": 3}"#).is_err());
+}
+
+/// The numbers that this version draws: a change here breaks the exact resume of older runs.
+#[test]
+fn the_drawn_numbers_are_pinned() {
+    let sum = |x: &[f32]| x.iter().map(|x| f64::from(x.abs())).sum::<f64>();
+    let sound = all().apply(1, 2, 3, &speech());
+    let mut frames = Frames { values: vec![1.0; 50 * 20], width: 20 };
+    policy().apply(1, 2, 3, &mut frames);
+    assert_eq!(format!("{} {:.3} {}", sound.samples.len(), sum(&sound.samples), sum(&frames.values)), PINNED);
+}
+const PINNED: &str = "3265 335.337 820";
+
+#[test]
+fn noise_has_the_power_that_was_asked_for() {
+    let sound = speech();
+    let noise: Vec<f32> = (0..700).map(|i| ((i * 7919) % 101) as f32 / 50.0 - 1.0).collect();
+    for ratio in [0.0, 10.0, 20.0] {
+        let mut mixed = sound.samples.clone();
+        mix(&mut mixed, &noise, ratio);
+        let power = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>();
+        let signal = power(&mut sound.samples.iter().map(|x| f64::from(*x)));
+        let added = power(&mut mixed.iter().zip(&sound.samples).map(|(a, b)| f64::from(a - b)));
+        assert!((10.0 * (signal / added).log10() - ratio).abs() < 0.1, "{ratio}");
+    }
+    let mut silence = vec![0.0; 5];
+    mix(&mut silence, &noise, 0.0);
+    mix(&mut silence, &[], 0.0);
+    assert_eq!(silence, [0.0; 5]);
+}
+
+fn policy() -> SpecAugment {
+    SpecAugment { time_masks: 2, time_width: 10, time_share: Some(0.3), frequency_masks: 1, frequency_width: 6 }
+}
+
+#[test]
+fn bands_of_a_spectrogram_are_blanked() {
+    let blanked = |policy: SpecAugment, index: u64, count: usize| {
+        let mut frames = Frames { values: vec![1.0; count * 20], width: 20 };
+        policy.apply(0, 0, index, &mut frames);
+        frames
+    };
+    assert!(blanked(SpecAugment::default(), 0, 50).values.iter().all(|x| *x == 1.0));
+    let (mut widest, mut highest) = (0, 0);
+    for index in 0..300 {
+        let frames = blanked(SpecAugment { time_masks: 1, ..policy() }, index, 50);
+        let rows: Vec<usize> = (0..50).filter(|t| frames.values[t * 20..][..20].iter().all(|x| *x == 0.0)).collect();
+        let columns: Vec<usize> = (0..20).filter(|d| (0..50).all(|t| frames.values[t * 20 + d] == 0.0)).collect();
+        for band in [&rows, &columns] {
+            assert!(band.windows(2).all(|pair| pair[1] == pair[0] + 1), "a band is in one piece");
+        }
+        let zeros = frames.values.iter().filter(|x| **x == 0.0).count();
+        assert_eq!(zeros, rows.len() * 20 + columns.len() * 50 - rows.len() * columns.len());
+        (widest, highest) = (widest.max(rows.len()), highest.max(columns.len()));
+    }
+    assert_eq!((widest, highest), (10, 6));
+    // A share of few frames is less than the width.
+    assert!(
+        (0..200).all(|index| blanked(SpecAugment { frequency_masks: 0, time_masks: 1, ..policy() }, index, 10)
+            .values
+            .iter()
+            .filter(|x| **x == 0.0)
+            .count()
+            <= 60)
+    );
+    assert_eq!(blanked(policy(), 7, 50), blanked(policy(), 7, 50));
+    blanked(SpecAugment::librispeech_basic(), 0, 0);
+}
