@@ -5,13 +5,17 @@ use crate::{
     extras::{AverageConfig, GradientConfig, GroupConfig},
     found::check_name,
     images::Images,
+    sequences::Sequences,
     task::Job,
     text::Text,
 };
 use anyhow::Result;
 use burn::tensor::Device;
-use fornax_architectures::{ConvNetConfig, GptConfig, LeNet5Config, MlpConfig};
-use fornax_data::Augment;
+use fornax_architectures::{ConvNetConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig};
+use fornax_data::{
+    Augment,
+    audio::{SoundAugment, SpecAugment},
+};
 use fornax_kernels::device::BackendName;
 use fornax_optimizers::{
     Rule, RuleConfig, RuleError, Schedule,
@@ -45,6 +49,8 @@ pub(crate) struct Config {
 pub(crate) enum DataConfig {
     Images(ImageData),
     Text(TextData),
+    Series(SeriesData),
+    Sounds(SoundData),
 }
 
 /// `data.*` of image recipes.
@@ -77,12 +83,63 @@ pub(crate) struct TextData {
     pub(crate) valid_limit: usize,
 }
 
+/// `data.*` of recipes for labelled series.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeriesData {
+    /// A name from `fornax data list`.
+    pub(crate) name: String,
+    /// Parts of the training series of which one validates; 0 trains on all, and validates on them too.
+    pub(crate) folds: usize,
+    /// Which part, from 0.
+    pub(crate) fold: usize,
+    /// Deviation of noise that is added to training series.
+    pub(crate) noise: f64,
+    /// Use so many training series; 0 for all.
+    pub(crate) limit: usize,
+}
+
+/// `data.*` of recipes for labelled recordings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SoundData {
+    /// A name from `fornax data list`.
+    pub(crate) name: String,
+    /// Samples a second; recordings of another rate are resampled.
+    pub(crate) rate: u32,
+    /// Mel bands every 10 ms.
+    pub(crate) filters: usize,
+    /// Random changes to training recordings.
+    pub(crate) augment: SoundAugment,
+    /// Bands of time and frequency that are blanked.
+    pub(crate) spec: SpecAugment,
+    /// The speaker who validates in place of the usual split; empty for none.
+    pub(crate) leave_out: String,
+    /// Use so many training recordings; 0 for all.
+    pub(crate) limit: usize,
+}
+
 impl DataConfig {
+    /// The data set's name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Images(data) => &data.name,
+            Self::Text(data) => &data.name,
+            Self::Series(data) => &data.name,
+            Self::Sounds(data) => &data.name,
+        }
+    }
+
+    /// Mel bands of recordings.
+    pub(crate) fn filters(&self) -> usize {
+        if let Self::Sounds(data) = self { data.filters } else { 0 }
+    }
+
     /// Of images; the configuration was checked before.
     pub(crate) fn images(&self) -> &ImageData {
         match self {
             Self::Images(data) => data,
-            Self::Text(_) => unreachable!("a model of images has data of images"),
+            _ => unreachable!("a model of images has data of images"),
         }
     }
 
@@ -90,7 +147,7 @@ impl DataConfig {
     pub(crate) fn text(&self) -> &TextData {
         match self {
             Self::Text(data) => data,
-            Self::Images(_) => unreachable!("a model of text has data of text"),
+            _ => unreachable!("a model of text has data of text"),
         }
     }
 
@@ -107,6 +164,26 @@ impl DataConfig {
                 data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
             }
             Self::Text(data) => check_name(&data.name, "text"),
+            Self::Series(data) => {
+                check_name(&data.name, "series")?;
+                if data.folds == 1 || data.fold >= data.folds.max(1) {
+                    return Err(usage(format!("data.fold must be below data.folds, which is 0 or at least 2: {} of {}", data.fold, data.folds)));
+                }
+                if !(data.noise >= 0.0 && data.noise.is_finite()) {
+                    return Err(usage(format!("data.noise must be 0 or above, not {}", data.noise)));
+                }
+                Ok(())
+            }
+            Self::Sounds(data) => {
+                check_name(&data.name, "recordings")?;
+                if !(1000..=192_000).contains(&data.rate) {
+                    return Err(usage(format!("data.rate must be from 1000 to 192000 samples a second, not {}", data.rate)));
+                }
+                if !(1..=512).contains(&data.filters) {
+                    return Err(usage(format!("data.filters must be from 1 to 512, not {}", data.filters)));
+                }
+                data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
+            }
         }
     }
 }
@@ -119,6 +196,7 @@ pub(crate) enum ModelConfig {
     LeNet5(LeNet5Config),
     Mlp(MlpConfig),
     Gpt(GptConfig),
+    Sequence(SequenceClassifierConfig),
 }
 
 impl ModelConfig {
@@ -129,15 +207,16 @@ impl ModelConfig {
             Self::LeNet5(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Mlp(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Gpt(config) => job.run(Text(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
+            Self::Sequence(config) => job.run(Sequences(|device: &Device| config.init(device), config.encoder.inputs)),
         }
     }
 
-    /// Channels, height and width of an image; nothing of a language model.
+    /// Channels, height and width of an image; nothing of other models.
     pub(crate) fn image(&self) -> [usize; 3] {
         match self {
             Self::ConvNet(config) => config.image,
             Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
-            Self::Gpt(_) => [0; 3],
+            Self::Gpt(_) | Self::Sequence(_) => [0; 3],
         }
     }
 
@@ -148,6 +227,7 @@ impl ModelConfig {
             Self::LeNet5(config) => config.classes,
             Self::Mlp(config) => config.classes,
             Self::Gpt(config) => config.vocabulary,
+            Self::Sequence(config) => config.classes,
         }
     }
 
@@ -177,6 +257,20 @@ impl ModelConfig {
                 }
                 config.dropout
             }
+            Self::Sequence(config) => {
+                let encoder = &config.encoder;
+                let positive = [("inputs", encoder.inputs), ("hidden", encoder.hidden), ("layers", encoder.layers)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err((format!("encoder.{name}"), "must be at least 1".into()));
+                }
+                if encoder.front.iter().any(|conv| conv.channels == 0 || conv.kernel % 2 == 0 || conv.stride == 0) {
+                    return Err(("encoder.front".into(), "needs channels, an odd kernel, and a stride of at least 1".into()));
+                }
+                if !(0.0..1.0).contains(&encoder.dropout) {
+                    return Err(("encoder.dropout".into(), format!("must be in [0, 1), not {}", encoder.dropout)));
+                }
+                config.dropout
+            }
         };
         if !(0.0..1.0).contains(&dropout) {
             return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
@@ -199,8 +293,15 @@ impl Config {
         self.schedule(100)?;
         self.validate_extras()?;
         self.data.validate()?;
-        if matches!(self.data, DataConfig::Text(_)) != matches!(self.model, ModelConfig::Gpt(_)) {
-            return Err(usage("data.kind and model.name do not go together: gpt learns from text, the others from images"));
+        let fits = match self.model {
+            ModelConfig::Gpt(_) => matches!(self.data, DataConfig::Text(_)),
+            ModelConfig::Sequence(_) => matches!(self.data, DataConfig::Series(_) | DataConfig::Sounds(_)),
+            ModelConfig::ConvNet(_) | ModelConfig::LeNet5(_) | ModelConfig::Mlp(_) => matches!(self.data, DataConfig::Images(_)),
+        };
+        if !fits {
+            return Err(usage(
+                "data.kind and model.name do not go together: gpt learns from text, sequence from series or sounds, the others from images",
+            ));
         }
         self.model.validate().map_err(field("model"))?;
         self.trainer.validate().map_err(|(name, why)| field("trainer")((name.into(), why)))

@@ -22,15 +22,20 @@ pub(crate) const FILE: &str = "file";
 
 /// Whether there are data of that name with `content` (`images`, `text`) in them.
 pub(crate) fn check_name(name: &str, content: &str) -> Result<()> {
-    let own = if content == "text" { FILE } else { FOLDER };
+    let own = match content {
+        "text" => FILE,
+        "images" => FOLDER,
+        _ => "",
+    };
     let set = fornax_data::find(name);
-    if name == own || set.is_some_and(|set| set.content.name() == content) {
+    if (name == own && !own.is_empty()) || set.is_some_and(|set| set.content.name() == content) {
         return Ok(());
     }
     if let Some(set) = set {
         return Err(usage(format!("data.name: {} holds {}, but the model takes {content}", set.title, set.content.name())));
     }
-    let names = DATA_SETS.iter().filter(|set| set.content.name() == content).map(|set| set.name).chain([own]);
+    let names =
+        DATA_SETS.iter().filter(|set| set.content.name() == content).map(|set| set.name).chain([own].into_iter().filter(|own| !own.is_empty()));
     Err(usage(format!("there is no data set `{name}`{}", did_you_mean(name, names))))
 }
 

@@ -55,7 +55,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
         cross_entropy(model.forward(batch.images), batch.targets, 0.0)
     }
     fn measure(&self, run: &RunConfig, data: &ImageSet, model: &M, device: &Device) -> Result<Evaluation> {
-        Ok(measure(&Judge::new(run, data, device).verdicts(model), data))
+        Ok(measure(&Judge::new(run, data, device).verdicts(model), &data.labels, data.classes.len()))
     }
     fn show(&self, run: &RunConfig, data: &ImageSet, model: &M, device: &Device) -> Result<Shown> {
         let judge = Judge::new(run, data, device);
@@ -237,19 +237,15 @@ pub(crate) fn verdict(logits: &[f32], truth: usize) -> Verdict {
     Verdict { loss: sum.ln() - f64::from(right - most), predicted, probabilities: exp.iter().map(|e| e / sum).collect() }
 }
 
-/// Loss, accuracy, macro F1 and confusion of verdicts.
-fn measure(verdicts: &[Verdict], images: &ImageSet) -> Evaluation {
-    let classes = images.classes.len().max(verdicts.iter().map(|v| v.probabilities.len()).max().unwrap_or(0));
+/// Loss, accuracy, macro F1 and confusion of verdicts on examples with these labels.
+pub(crate) fn measure(verdicts: &[Verdict], labels: &[u32], classes: usize) -> Evaluation {
+    let classes = classes.max(verdicts.iter().map(|v| v.probabilities.len()).max().unwrap_or(0));
     let mut confusion = Confusion::new(classes);
-    verdicts.iter().enumerate().for_each(|(i, v)| confusion.add(images.label(i), v.predicted));
+    verdicts.iter().zip(labels).for_each(|(v, &label)| confusion.add(label as usize, v.predicted));
     let loss = verdicts.iter().map(|v| v.loss).sum::<f64>() / verdicts.len().max(1) as f64;
     let metrics = [("loss", loss), ("accuracy", confusion.accuracy()), ("f1", confusion.macro_f1())];
-    Evaluation {
-        examples: verdicts.len(),
-        metrics: metrics.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
-        confusion: Some(confusion),
-        ..Evaluation::default()
-    }
+    let metrics = metrics.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+    Evaluation { examples: verdicts.len(), metrics, confusion: Some(confusion), ..Evaluation::default() }
 }
 
 /// Bytes `[C, H, W]` as a picture.

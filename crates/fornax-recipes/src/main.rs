@@ -17,6 +17,7 @@ mod overrides;
 mod predict;
 mod recipes;
 mod schedule_view;
+mod sequences;
 mod sweep;
 mod sweep_view;
 mod task;

@@ -8,6 +8,7 @@ use super::{
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use fornax_architectures::SequenceClassifier;
 use fornax_layers::{Activation, DenseBlock, DenseBlockConfig, Recurrent, RecurrentConfig};
 use fornax_optimizers::Adam;
 
@@ -69,4 +70,10 @@ fn theirs(rnn: &Recurrent, name: &str) -> Theirs {
         Some(name) => Theirs { name: format!("rnn.{name}"), transposed: false },
         None => Theirs { name: name.replace("head.linear", "head"), transposed: true },
     }
+}
+
+/// Trains a classifier of sequences: batch, steps and features.
+pub(crate) fn sequences(settings: &Settings, model: SequenceClassifier, size: [usize; 3], classes: usize) -> Result<Report> {
+    let data = |b, device: &_| (floats(b, size, device), ints(b, [size[0]], classes as u64, device));
+    train(settings, model, data, Adam::default(), |model: &SequenceClassifier, x: Tensor<3>| model.forward(x, None))
 }

@@ -6,6 +6,7 @@ mod damaged;
 mod kill;
 mod runs;
 mod schedules;
+mod sequences;
 mod support;
 mod text;
 mod usage;

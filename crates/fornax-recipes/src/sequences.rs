@@ -1,0 +1,313 @@
+//! Classes of sequences: series of vectors, and recordings as mel bands.
+
+use crate::{
+    bench,
+    cli::PredictArgs,
+    config::{Config, DataConfig, SeriesData, SoundData},
+    error::usage,
+    eval::Trained,
+    images::{Verdict, measure, verdict},
+    task::{Opened, Task},
+    train::RunConfig,
+    ui,
+};
+use anyhow::{Context, Result};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use fornax_architectures::SequenceClassifier;
+use fornax_data::{
+    DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split,
+    audio::{Frames, Log, Mel, MelConfig, Sound, read_wav},
+    pad,
+};
+use fornax_kernels::random::Key;
+use fornax_layers::loss::cross_entropy;
+use fornax_trainer::{Batches, Evaluation, SourceError};
+use serde_json::json;
+use std::{path::Path, sync::Arc};
+
+/// Sequences that an evaluation takes at once.
+const EVAL_BATCH: usize = 64;
+
+/// Sequences with one class each, for the model that the function makes; features a step.
+pub(crate) struct Sequences<F>(pub(crate) F, pub(crate) usize);
+
+/// A split.
+#[derive(Clone)]
+pub(crate) enum Data {
+    Series(SeriesSet),
+    Sounds(SoundSet, Arc<Mel>),
+}
+
+impl Data {
+    fn labels(&self) -> &[u32] {
+        match self {
+            Self::Series(set) => &set.labels,
+            Self::Sounds(set, _) => &set.labels,
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        match self {
+            Self::Series(set) => &set.classes,
+            Self::Sounds(set, _) => &set.classes,
+        }
+    }
+
+    fn subset(&self, indices: &[usize]) -> Self {
+        match self {
+            Self::Series(set) => Self::Series(set.subset(indices)),
+            Self::Sounds(set, mel) => Self::Sounds(set.subset(indices), mel.clone()),
+        }
+    }
+
+    /// Features of an example, `[T, D]`, as they are.
+    fn features(&self, index: usize) -> Result<Vec<f32>, DataError> {
+        match self {
+            Self::Series(set) => Ok(set.series[index].clone()),
+            Self::Sounds(set, mel) => Ok(frames(mel, &set.sounds[index])?.values),
+        }
+    }
+}
+
+/// Logarithms of mel bands, with mean 0 and deviation 1 over all of the recording: how loud it is does not count, and which bands are loud does.
+fn frames(mel: &Mel, sound: &Sound) -> Result<Frames, DataError> {
+    let mut frames = mel.forward(&sound.samples)?;
+    Log::NATURAL.apply(&mut frames);
+    let count = frames.values.len().max(1) as f64;
+    let mean = frames.values.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+    let deviation = (frames.values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count).sqrt().max(1e-6);
+    frames.values.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) / deviation) as f32);
+    Ok(frames)
+}
+
+/// A split with its random changes.
+struct Changed {
+    data: Data,
+    config: DataConfig,
+    seed: u64,
+}
+
+impl Dataset for Changed {
+    type Item = SeriesExample;
+
+    fn len(&self) -> usize {
+        self.data.labels().len()
+    }
+
+    fn get(&self, epoch: u64, index: usize) -> Result<SeriesExample, DataError> {
+        let values = match (&self.data, &self.config) {
+            (Data::Sounds(set, mel), DataConfig::Sounds(SoundData { augment, spec, .. })) => {
+                let mut frames = frames(mel, &augment.apply(self.seed, epoch, index as u64, &set.sounds[index]))?;
+                spec.apply(self.seed, epoch, index as u64, &mut frames);
+                frames.values
+            }
+            (data, DataConfig::Series(SeriesData { noise, .. })) if *noise > 0.0 => {
+                let key = Key::new(self.seed).fold(epoch).fold(index as u64);
+                let values = data.features(index)?;
+                values.iter().zip(0..).map(|(x, i)| x + (noise * key.normal(i)) as f32).collect()
+            }
+            (data, _) => data.features(index)?,
+        };
+        Ok(SeriesExample { values, label: self.data.labels()[index] as usize, index })
+    }
+}
+
+impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
+    type Model = SequenceClassifier;
+    type Data = Data;
+    type Source = Source;
+
+    const EXAMPLES: &'static str = "sequences";
+
+    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Data>> {
+        let (name, width) = (config.data.name(), self.1);
+        let set = fornax_data::find(name).context("the name was checked before")?;
+        let found = fornax_data::resolve(set, given)?;
+        let load = move |split: Split| {
+            let data = load(&found, &config.data, split)?;
+            let (classes, wanted) = (data.classes().len(), config.model.classes());
+            anyhow::ensure!(classes == wanted, "the data have {classes} classes, the model {wanted}; set model.classes={classes}");
+            let features = match &data {
+                Data::Series(set) => set.channels,
+                Data::Sounds(..) => config.data.filters(),
+            };
+            anyhow::ensure!(
+                features == width,
+                "the data have {features} features a step, the model takes {width}; set model.encoder.inputs={features}"
+            );
+            anyhow::ensure!(!data.labels().is_empty(), "the {split} split is empty");
+            Ok(data)
+        };
+        Ok(Opened { about: fornax_data::resolve(set, given)?.describe(), load: Box::new(load) })
+    }
+    fn classes(&self, train: &Data, _valid: &Data) -> Vec<String> {
+        train.classes().to_vec()
+    }
+    fn examples(&self, data: &Data) -> usize {
+        data.labels().len()
+    }
+    fn model(&self, _classes: &[String], device: &Device) -> SequenceClassifier {
+        (self.0)(device)
+    }
+    fn source(&self, run: &RunConfig, data: Data, device: &Device, overfit: Option<usize>) -> Result<Source> {
+        let config = &run.config;
+        let lengths = (0..self.examples(&data)).map(|i| match &data {
+            Data::Series(set) => set.steps(i),
+            Data::Sounds(set, _) => set.sounds[i].samples.len(),
+        });
+        let lengths = lengths.collect();
+        let plain = DataConfig::Series(SeriesData::default());
+        let changed = Changed { data, config: if overfit.is_some() { plain } else { config.data.clone() }, seed: config.seed };
+        let loader = Loader::new(Arc::new(changed), config.trainer.batch_size, config.seed).with_workers(1).with_buckets(lengths);
+        let per_epoch = overfit.map_or(loader.batches_per_epoch(), |n| n.clamp(1, loader.batches_per_epoch().max(1)));
+        Ok(Source { loader, features: self.1, per_epoch, overfit: overfit.is_some(), device: device.clone() })
+    }
+    fn loss(&self, model: &SequenceClassifier, batch: Batch) -> Tensor<1> {
+        cross_entropy(model.forward(batch.steps, Some(&batch.lengths)), batch.targets, 0.0)
+    }
+    fn measure(&self, _run: &RunConfig, data: &Data, model: &SequenceClassifier, device: &Device) -> Result<Evaluation> {
+        let all: Vec<usize> = (0..self.examples(data)).collect();
+        let mut verdicts: Vec<Verdict> = vec![];
+        for part in all.chunks(EVAL_BATCH) {
+            let examples = part.iter().map(|&i| Ok(SeriesExample { values: data.features(i)?, label: data.labels()[i] as usize, index: i }));
+            let batch = Batch::new(&examples.collect::<Result<Vec<_>, DataError>>()?, self.1, device);
+            let logits = model.forward(batch.steps, Some(&batch.lengths));
+            let classes = logits.dims()[1];
+            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+            verdicts.extend(logits.chunks(classes).zip(part).map(|(row, &i)| verdict(row, data.labels()[i] as usize)));
+        }
+        Ok(measure(&verdicts, data.labels(), data.classes().len()))
+    }
+    fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
+        let DataConfig::Sounds(sounds) = &trained.run.config.data else {
+            return Err(usage(format!(
+                "`{}` classifies series, which fornax predict cannot read yet: fornax eval measures it",
+                trained.run.config.recipe
+            )));
+        };
+        if args.explain.is_some() {
+            return Err(usage("--explain is for pictures"));
+        }
+        let model = trained.load((self.0)(&trained.device))?;
+        let mel = mel(sounds)?;
+        let mut answers = vec![];
+        for path in &args.inputs {
+            let sound = read_wav(path)?;
+            anyhow::ensure!(!sound.samples.is_empty(), "there is no sound in {}", path.display());
+            let heard = if sound.rate == sounds.rate { sound.clone() } else { sound.resample(sounds.rate) };
+            let example = SeriesExample { values: frames(&mel, &heard)?.values, label: 0, index: 0 };
+            let batch = Batch::new(&[example], self.1, &trained.device);
+            let logits: Vec<f32> = model.forward(batch.steps, Some(&batch.lengths)).into_data().iter::<f32>().collect();
+            let probabilities = verdict(&logits, 0).probabilities;
+            let mut order: Vec<usize> = (0..logits.len()).collect();
+            order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+            let top: Vec<_> = order.iter().take(args.top_k.max(1)).map(|&class| (&trained.run.classes[class], probabilities[class])).collect();
+            if !args.json {
+                let list: Vec<_> = top.iter().map(|(class, p)| format!("{class} {:.2} %", 100.0 * p)).collect();
+                ui::out(format!("{}: {}", path.display(), list.join("  ")));
+                if sound.rate != sounds.rate {
+                    ui::note(format!("  to fit the model: resampled from {} to {} Hz", sound.rate, sounds.rate));
+                }
+            }
+            let classes: Vec<_> = top.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect();
+            answers.push(json!({"input": path, "class": top[0].0, "seconds": sound.duration(), "classes": classes}));
+        }
+        if args.json {
+            ui::out(json!({"predictions": answers}).to_string());
+        }
+        Ok(0)
+    }
+    fn bench(&self, settings: &bench::Settings, config: &Config) -> Result<bench::Report> {
+        let model = (self.0)(&settings.device.clone().autodiff());
+        bench::sequences(settings, model, [config.trainer.batch_size, 40, self.1], config.model.classes())
+    }
+}
+
+fn mel(sounds: &SoundData) -> Result<Mel> {
+    Ok(MelConfig::speech(sounds.rate, sounds.filters).build()?)
+}
+
+/// One split as the configuration wants it.
+fn load(found: &Resolved, config: &DataConfig, split: Split) -> Result<Data> {
+    let limited = |data: Data, limit: usize| {
+        let count = data.labels().len();
+        if split == Split::Train && limit > 0 && limit < count { data.subset(&(0..limit).collect::<Vec<_>>()) } else { data }
+    };
+    match config {
+        DataConfig::Series(SeriesData { folds, fold, limit, .. }) => {
+            let train = || found.load_series(Split::Train);
+            let set = match split {
+                Split::Test => found.load_series(Split::Test)?,
+                _ if *folds == 0 => train()?,
+                Split::Train => train()?.fold(*fold, *folds, 0).0,
+                Split::Valid => train()?.fold(*fold, *folds, 0).1,
+            };
+            Ok(limited(Data::Series(set), *limit))
+        }
+        DataConfig::Sounds(sounds) => {
+            let mel = Arc::new(mel(sounds)?);
+            let set = match sounds.leave_out.as_str() {
+                "" => found.load_sounds(split)?,
+                speaker => {
+                    anyhow::ensure!(split != Split::Test, "with data.leave_out the test is that of the speaker: --split valid");
+                    let train = found.load_sounds(Split::Train)?;
+                    let place = train.speaker_names.iter().position(|name| name == speaker);
+                    let place = place
+                        .with_context(|| format!("data.leave_out: no speaker is called `{speaker}`; there are {}", train.speaker_names.join(", ")))?;
+                    let (rest, own) = train.leave_out(place as u32);
+                    if split == Split::Train { rest } else { own }
+                }
+            };
+            Ok(limited(Data::Sounds(resampled(set, sounds.rate), mel), sounds.limit))
+        }
+        DataConfig::Images(_) | DataConfig::Text(_) => unreachable!("a model of sequences has data of sequences"),
+    }
+}
+
+fn resampled(mut set: SoundSet, rate: u32) -> SoundSet {
+    set.sounds.iter_mut().filter(|sound| sound.rate != rate).for_each(|sound| *sound = sound.resample(rate));
+    set
+}
+
+/// `[B, T, D]`, its lengths, and `[B]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    steps: Tensor<3>,
+    lengths: Vec<usize>,
+    targets: Tensor<1, Int>,
+}
+
+impl Batch {
+    fn new(examples: &[SeriesExample], features: usize, device: &Device) -> Self {
+        let padded = pad(&examples.iter().map(|example| &example.values).collect::<Vec<_>>(), features);
+        let targets: Vec<i64> = examples.iter().map(|example| example.label as i64).collect();
+        Self {
+            steps: Tensor::from_data(TensorData::new(padded.values, padded.shape), device),
+            lengths: padded.lengths,
+            targets: Tensor::from_data(TensorData::new(targets, [examples.len()]), device),
+        }
+    }
+}
+
+/// Training batches.
+pub(crate) struct Source {
+    loader: Loader<Changed>,
+    features: usize,
+    per_epoch: usize,
+    /// The first epoch, again and again.
+    overfit: bool,
+    device: Device,
+}
+
+impl Batches for Source {
+    type Batch = Batch;
+
+    fn per_epoch(&self) -> usize {
+        self.per_epoch
+    }
+
+    fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
+        let batches = self.loader.epoch(if self.overfit { 0 } else { epoch }, first).take(self.per_epoch - first);
+        Box::new(batches.map(|examples| Ok(Batch::new(&examples?, self.features, &self.device))))
+    }
+}
