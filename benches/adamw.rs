@@ -3,6 +3,7 @@
 //!
 //! Alone it prints medians. With `--on-request` it answers each line on standard input by a line of JSON, so that `benches/adamw.py` can take turns with PyTorch.
 #![recursion_limit = "256"]
+#![expect(clippy::print_stdout, reason = "its figures go to standard output")]
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
