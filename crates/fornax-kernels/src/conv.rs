@@ -5,10 +5,13 @@
 
 use burn::tensor::{Tensor, activation::relu, module, ops::ConvOptions};
 
+mod direct;
+mod few_channels;
 mod fused;
 mod gather;
 mod slices;
 mod tile;
+mod weight_gradient;
 mod winograd;
 
 /// `y = w ∗ x + b`: `[B, C, H, W], [C', C, K, L], [C'] -> [B, C', H', W']`, `H' = (H + 2 padding − K) / stride + 1`

@@ -1,6 +1,6 @@
 //! The convolution as an operation with a gradient of its own.
 
-use super::slices::{self, Sizes};
+use super::slices::{self, Finish, Sizes};
 use crate::op::{self, Array, Op, Tape, View};
 use burn::tensor::Tensor;
 
@@ -39,7 +39,8 @@ impl Op for Convolution {
         let (x, weight) = (inputs[0], inputs[1]);
         let sizes = sizes(x.shape, weight.shape, self.stride, self.padding);
         let [h, w] = sizes.out().expect("`takes` looked at the sizes");
-        let y = slices::forward(&sizes, x.data, weight.data, inputs.get(2).map(|bias| bias.data), self.relu);
+        let y =
+            slices::forward(&sizes, x.data, weight.data, Finish { bias: inputs.get(2).map(|bias| bias.data), relu: self.relu, ..Finish::default() });
         (vec![Array::new(y, [sizes.batch, sizes.outputs, h, w])], vec![])
     }
 
@@ -49,11 +50,9 @@ impl Op for Convolution {
         let dy = dy[0].expect("the only output has a gradient").data;
         let mask = self.relu.then(|| tape.output(0).data);
         let dx = wanted[0].then(|| Array::new(slices::input_gradient(&sizes, weight.data, dy, mask), x.shape.to_vec()));
-        if !wanted[1..].contains(&true) {
-            return vec![dx];
-        }
-        let (dw, db) = slices::weight_gradient(&sizes, x.data, dy, mask);
-        vec![dx, Some(Array::new(dw, weight.shape.to_vec())), Some(Array::new(db, [sizes.outputs]))]
+        let dw = wanted[1].then(|| Array::new(slices::weight_gradient(&sizes, x.data, dy, mask), weight.shape.to_vec()));
+        let db = wanted.get(2).map(|&wanted| wanted.then(|| Array::new(slices::bias_gradient(&sizes, dy, mask), [sizes.outputs])));
+        [dx, dw].into_iter().chain(db).collect()
     }
 
     fn keeps_input(&self, index: usize) -> bool {
