@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::gather::{Images, Octet, copy_column, origins};
 use super::slices::{Finish, Sizes};
 use super::tile::{COLS, DEPTH, LANES, Left, ROWS, Right, Tile, outer};
+use crate::scratch::Buffer;
 use crate::simd::vectorized;
 
 /// Positions of a group of images in a task, about.
@@ -216,7 +217,7 @@ impl Correlation<'_> {
     fn by_channels(&self, out: &mut [f32]) {
         let (rows, plane) = (self.rows, self.plane());
         let each = rows.div_ceil(TASKS).next_multiple_of(2 * ROWS).min(rows.next_multiple_of(ROWS));
-        let (mut buffer, mut windows) = (Vec::new(), Vec::new());
+        let (mut buffer, mut windows) = (Vec::new(), Buffer::default());
         let places = self.places(1);
         for (image, out) in out.chunks_exact_mut(rows * plane).enumerate() {
             let data = self.images.read(image, 1, &mut buffer);
@@ -226,7 +227,7 @@ impl Correlation<'_> {
                 let panels = (WINDOWS / (depth.max(1) * COLS)).max(1);
                 for start in (0..places.count).step_by(panels * COLS) {
                     let firsts = || (start..places.count).step_by(COLS).take(panels);
-                    windows.resize(firsts().count() * depth * COLS, 0.0);
+                    windows.resize(firsts().count() * depth * COLS);
                     windows.par_chunks_mut((depth * COLS).max(1)).zip(firsts().collect::<Vec<_>>()).for_each(|(windows, first)| {
                         let blocks = windows.par_chunks_mut(DEPTH * COLS).zip(pass.offsets.par_chunks(DEPTH));
                         blocks.for_each(|(windows, offsets)| pass.copy(places, first, data, offsets, windows));

@@ -13,8 +13,10 @@ pub(super) const DOT_COLS: usize = 3;
 /// Floats in a vector; [`dots`] takes rows whose length is a multiple of it.
 pub(super) const LANES: usize = 8;
 
+/// Floats of a [`Tile`].
+pub(super) const TILE: usize = ROWS * COLS;
 /// The results of [`outer`]: [`ROWS`] × [`COLS`].
-pub(super) type Tile = [f32; ROWS * COLS];
+pub(super) type Tile = [f32; TILE];
 
 /// A matrix that is read as it lies: row `r` and column `k` at `r row + k step`.
 #[derive(Debug, Clone, Copy)]

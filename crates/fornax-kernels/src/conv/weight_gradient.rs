@@ -5,11 +5,10 @@ use rayon::prelude::*;
 
 use super::gather::{Images, origins};
 use super::slices::Sizes;
-use super::tile::{COLS, DEPTH, Left, ROWS, Right, Tile, outer};
-use crate::simd::vectorized;
+use super::tile::{COLS, DEPTH, Left, ROWS, Right, TILE, Tile, outer};
+use crate::scratch::Buffer;
+use crate::transpose::transpose;
 
-/// Channels that are transposed together, and pixels.
-const BLOCK: usize = 16;
 /// Floats of a group of transposed images, about: so many stay in a second-level cache.
 const GROUP: usize = 1 << 18;
 /// Tasks a group, at least.
@@ -22,60 +21,31 @@ pub(super) fn fits(sizes: &Sizes) -> bool {
     sizes.inputs * sizes.kernel[1] >= FEWEST && sizes.kernel != [1, 1]
 }
 
-/// `[C, P] -> [P, C]`: rows of `out` are `stride` apart.
-fn transpose(x: &[f32], plane: usize, out: &mut [f32], stride: usize) {
-    let channels = x.len() / plane;
-    vectorized(
-        #[inline(always)]
-        || {
-            for c in (0..channels).step_by(BLOCK) {
-                let width = (channels - c).min(BLOCK);
-                for p in (0..plane).step_by(BLOCK) {
-                    let count = (plane - p).min(BLOCK);
-                    let mut block = [[0.0; BLOCK]; BLOCK];
-                    for i in 0..width {
-                        let x = &x[(c + i) * plane + p..][..count];
-                        for j in 0..count {
-                            block[j][i] = x[j];
-                        }
-                    }
-                    for (j, block) in block.iter().enumerate().take(count) {
-                        let out = &mut out[(p + j) * stride + c..];
-                        match out.first_chunk_mut() {
-                            Some(out) if width == BLOCK => *out = *block,
-                            _ => out[..width].copy_from_slice(&block[..width]),
-                        }
-                    }
-                }
-            }
-        },
-    );
-}
-
 /// As [`super::slices::weight_gradient`].
 pub(super) fn by_outer_products(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
     let out = sizes.out().expect("the caller looked at the sizes");
     let [kh, kw] = sizes.kernel;
     let inputs = sizes.images(x);
     let outputs = Images { data: dy, mask, channels: sizes.outputs, size: out, before: [0, 0], padded: out };
-    let (plane, row) = (out[0] * out[1], inputs.padded[1] * sizes.inputs);
+    let (plane, pixels, row) = (out[0] * out[1], inputs.padded[0] * inputs.padded[1], inputs.padded[1] * sizes.inputs);
     // Columns of the product: rows of a window, cut into panels.
     let blocks: Vec<(usize, usize)> = (0..kh).flat_map(|y| (0..kw * sizes.inputs).step_by(COLS).map(move |at| (y, at))).collect();
     let tiles = sizes.outputs.div_ceil(ROWS);
     let each = tiles.div_ceil(TASKS.div_ceil(blocks.len())).max(4).min(tiles);
-    let mut sums = vec![[0.0; ROWS * COLS]; blocks.len() * tiles];
+    let mut memory = Buffer::new(blocks.len() * tiles * TILE);
+    let (sums, _) = memory.as_chunks_mut::<TILE>();
 
     let group = (GROUP / inputs.stride().max(outputs.stride())).clamp(1, sizes.batch);
     // Behind the last pixel a row may begin that is read to its end.
-    let (mut left, mut right) = (vec![0.0; group * outputs.stride()], vec![0.0; group * inputs.stride() + COLS]);
-    let mut at = origins(group, inputs.padded[0] * inputs.padded[1], out, sizes.stride, inputs.padded[1]);
+    let (mut left, mut right) = (Buffer::new(group * outputs.stride()), Buffer::new(group * inputs.stride() + COLS));
+    let mut at = origins(group, pixels, out, sizes.stride, inputs.padded[1]);
     at.iter_mut().for_each(|at| *at *= sizes.inputs);
     for first in (0..sizes.batch).step_by(group) {
         let count = group.min(sizes.batch - first);
         let images = right.chunks_exact_mut(inputs.stride()).zip(left.chunks_exact_mut(outputs.stride())).take(count).enumerate();
         images.par_bridge().for_each_init(Default::default, |buffers: &mut [Vec<f32>; 2], (image, (right, left))| {
-            transpose(inputs.read(first + image, 1, &mut buffers[0]), inputs.padded[0] * inputs.padded[1], right, sizes.inputs);
-            transpose(outputs.read(first + image, 1, &mut buffers[1]), plane, left, sizes.outputs);
+            transpose(inputs.read(first + image, 1, &mut buffers[0]), [sizes.inputs, pixels], pixels, right, sizes.inputs);
+            transpose(outputs.read(first + image, 1, &mut buffers[1]), [sizes.outputs, plane], plane, left, sizes.outputs);
         });
         let (left, right, at) = (Left { data: &left, row: 1, step: sizes.outputs }, &right[..], &at[..count * plane]);
         sums.par_chunks_mut(tiles).zip(&blocks).for_each(|(sums, &(y, column))| {
@@ -91,7 +61,7 @@ pub(super) fn by_outer_products(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Opti
             });
         });
     }
-    to_weights(sizes, &sums, &blocks)
+    to_weights(sizes, sums, &blocks)
 }
 
 /// From sums `[blocks, tiles, ROWS, COLS]` to the weights' own layout.

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use super::gather::Images;
 use super::slices::{Finish, Sizes};
-use super::tile::{COLS, DEPTH, LANES, Left, ROWS, Right, Tile, outer};
+use super::tile::{COLS, DEPTH, LANES, Left, ROWS, Right, TILE, Tile, outer};
+use crate::scratch::Buffer;
 use crate::simd::vectorized;
 
 /// Products: a tile's window has 4×4 values.
@@ -200,7 +201,7 @@ struct Kernel<'a> {
 
 /// `G w Gᵀ` of all pairs of some channels: a matrix for every point.
 struct Weights {
-    data: Vec<f32>,
+    data: Buffer,
     rows: usize,
     depth: usize,
     /// From row to row, column to column and point to point.
@@ -215,14 +216,14 @@ impl<'a> Kernel<'a> {
     }
 
     /// The transformed weights of the product's `rows`, in the memory of `data`; on every thread if `shared`.
-    fn transform(self, rows: std::ops::Range<usize>, mut data: Vec<f32>, shared: bool) -> Weights {
+    fn transform(self, rows: std::ops::Range<usize>, mut data: Buffer, shared: bool) -> Weights {
         let depth = self.sizes()[1];
         // Channels out, and those channels in that are neighbours in memory.
         let (outer, inner) = if self.turned { (0..depth, rows.clone()) } else { (rows.clone(), 0..depth) };
         // No power of two, which a cache would put in one place.
         let stride = inner.len().next_multiple_of(PAIRS) | PAIRS;
         let point = outer.len() * stride + PAIRS;
-        data.resize(POINTS * point, 0.0);
+        data.resize(POINTS * point);
         let each = if shared { outer.len().div_ceil(16) } else { outer.len() };
         let mut points: Vec<_> = data.chunks_exact_mut(point).map(|point| point[..outer.len() * stride].chunks_mut(each * stride)).collect();
         let task = |task: usize| -> (usize, [&mut [f32]; POINTS]) {
@@ -339,8 +340,8 @@ fn write(
 #[derive(Default)]
 struct Scratch {
     images: Vec<f32>,
-    v: Vec<f32>,
-    m: Vec<Tile>,
+    v: Buffer,
+    m: Buffer,
 }
 
 /// What is read and how it ends.
@@ -365,13 +366,14 @@ impl Correlation<'_> {
         v: &[f32],
         [channel, stride]: [usize; 2],
         finish: Finish,
-        m: &mut Vec<Tile>,
+        m: &mut Buffer,
         out: &mut [f32],
     ) {
         let all = weights.rows.div_ceil(ROWS);
         for start in (0..all).step_by(TILES) {
             let tiles = start..(start + TILES).min(all);
-            m.resize(POINTS * tiles.len(), [0.0; ROWS * COLS]);
+            m.resize(POINTS * tiles.len() * TILE);
+            let m = m.as_chunks_mut::<TILE>().0;
             weights.multiply(v, count.min(COLS), tiles.clone(), m);
             vectorized(|| {
                 for row in tiles.start * ROWS..(tiles.end * ROWS).min(weights.rows) {
@@ -391,7 +393,7 @@ impl Correlation<'_> {
     fn by_images(&self, group: usize, out: &mut [f32]) {
         let images = self.images;
         let [rows, _] = self.kernel.sizes();
-        let weights = self.kernel.transform(0..rows, Vec::new(), true);
+        let weights = self.kernel.transform(0..rows, Buffer::default(), true);
         let stride = rows * self.plane();
         let whole = Tiles::new(group, self.size);
         out.par_chunks_mut(group * stride).enumerate().for_each_init(Scratch::default, |Scratch { images: buffer, v, m }, (index, out)| {
@@ -404,7 +406,7 @@ impl Correlation<'_> {
                 rest = Tiles::new(count, self.size);
                 &rest
             };
-            v.resize(POINTS * point_stride(images.channels), 0.0);
+            v.resize(POINTS * point_stride(images.channels));
             let finish = self.finish.from(index * group * stride);
             for (fours, count) in tiles.panels() {
                 by_points(v, images.channels, images.channels).into_iter().for_each(|(first, out)| transform(fours, images, data, first, out));
@@ -418,24 +420,24 @@ impl Correlation<'_> {
         let images = self.images;
         let ([rows, _], plane) = (self.kernel.sizes(), self.plane());
         let each = rows.div_ceil(ROWS).div_ceil(8).clamp(2, 4) * ROWS;
-        let (mut buffer, mut v) = (Vec::new(), Vec::new());
+        let (mut buffer, mut v) = (Vec::new(), Buffer::default());
         for (index, out) in out.chunks_mut(group * rows * plane).enumerate() {
             let count = out.len() / (rows * plane);
             let data = images.read(index * group, count, &mut buffer);
             let tiles = Tiles::new(count, self.size);
             let length = POINTS * point_stride(images.channels);
-            v.resize(tiles.panels().count() * length, 0.0);
+            v.resize(tiles.panels().count() * length);
             let parts = v.chunks_exact_mut(length).zip(tiles.panels());
             let parts: Vec<_> =
                 parts.flat_map(|(v, (fours, _))| by_points(v, images.channels, 8).into_iter().map(move |part| (fours, part))).collect();
             parts.into_par_iter().for_each(|(fours, (first, out))| transform(fours, images, data, first, out));
             let tasks = channels_of_images(out, plane, rows, each);
-            tasks.into_par_iter().enumerate().for_each_init(Default::default, |(memory, m, y): &mut (Vec<f32>, Vec<Tile>, Vec<f32>), (task, out)| {
+            tasks.into_par_iter().enumerate().for_each_init(Default::default, |[memory, m, y]: &mut [Buffer; 3], (task, out)| {
                 let first = task * each;
                 let channels = first..(first + each).min(rows);
                 let stride = channels.len() * plane;
                 let weights = self.kernel.transform(channels.clone(), std::mem::take(memory), false);
-                y.resize(out.len() * stride, 0.0);
+                y.resize(out.len() * stride);
                 for ((fours, count), v) in tiles.panels().zip(v.chunks_exact(length)) {
                     self.panel(&weights, (fours, count), v, [first, stride], Finish::default(), m, y);
                 }
