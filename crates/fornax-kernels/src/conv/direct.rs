@@ -143,19 +143,15 @@ struct Tiles {
 }
 
 impl Pass<'_> {
-    /// Windows of the panel that begins at `first`, some of their values: `[offsets, COLS]`
-    fn copy(&self, places: &Places, first: usize, data: &[f32], offsets: &[usize], panel: &mut [f32]) {
+    /// Windows of the panel that begins at `first`, some of their values: `[offsets, width]`
+    fn copy(&self, places: &Places, first: usize, data: &[f32], offsets: &[usize], panel: &mut [f32], width: usize) {
         for (i, octet) in places.from[first / LANES..].iter().enumerate().take(places.columns(first).div_ceil(LANES)) {
-            copy_column(octet, data, offsets, &mut panel[i * LANES..], COLS);
+            copy_column(octet, data, offsets, &mut panel[i * LANES..], width);
         }
     }
 
-    /// Adds to `sums`, tiles of channels from `channel` to `end`, what `panel` gives: the windows' values from `depth` on.
-    fn multiply(&self, depth: usize, panel: &[f32], columns: usize, [channel, end]: [usize; 2], sums: &mut [Tile]) {
-        let (weights, panel) = (Left { data: &self.weights, row: self.strides[0], step: self.strides[1] }, Right::panel(panel));
-        for (sums, row) in sums.iter_mut().zip((channel..end).step_by(ROWS)) {
-            outer(weights.from(row, depth), panel, [(end - row).min(ROWS), columns], sums, depth > 0);
-        }
+    fn left(&self) -> Left<'_> {
+        Left { data: &self.weights, row: self.strides[0], step: self.strides[1] }
     }
 
     /// A group of images, panel by panel.
@@ -168,8 +164,11 @@ impl Pass<'_> {
             }
             for (block, offsets) in self.offsets.chunks(DEPTH).enumerate() {
                 let panel = &mut panel[..offsets.len() * COLS];
-                self.copy(places, first, data, offsets, panel);
-                self.multiply(block * DEPTH, panel, places.columns(first), [0, rows], sums);
+                self.copy(places, first, data, offsets, panel, COLS);
+                let panel = Right::panel(panel);
+                for (sums, row) in sums.iter_mut().zip((0..rows).step_by(ROWS)) {
+                    outer(self.left().from(row, block * DEPTH), panel, [(rows - row).min(ROWS), places.columns(first)], sums, block > 0);
+                }
             }
             vectorized(
                 #[inline(always)]
@@ -225,12 +224,15 @@ impl Correlation<'_> {
                 let depth = pass.offsets.len();
                 // At once as many panels as a second-level cache or two have room for.
                 let panels = (WINDOWS / (depth.max(1) * COLS)).max(1);
+                // A panel of few positions is no wider than they are.
+                let width = places.count.next_multiple_of(16).min(COLS);
+                let at: Vec<usize> = (0..depth).map(|k| k * width).collect();
                 for start in (0..places.count).step_by(panels * COLS) {
                     let firsts = || (start..places.count).step_by(COLS).take(panels);
-                    windows.resize(firsts().count() * depth * COLS);
-                    windows.par_chunks_mut((depth * COLS).max(1)).zip(firsts().collect::<Vec<_>>()).for_each(|(windows, first)| {
-                        let blocks = windows.par_chunks_mut(DEPTH * COLS).zip(pass.offsets.par_chunks(DEPTH));
-                        blocks.for_each(|(windows, offsets)| pass.copy(places, first, data, offsets, windows));
+                    windows.resize(firsts().count() * depth * width + COLS);
+                    windows.par_chunks_mut((depth * width).max(1)).zip(firsts().collect::<Vec<_>>()).for_each(|(windows, first)| {
+                        let blocks = windows.par_chunks_mut(DEPTH * width).zip(pass.offsets.par_chunks(DEPTH));
+                        blocks.for_each(|(windows, offsets)| pass.copy(places, first, data, offsets, windows, width));
                     });
                     out.par_chunks_mut(each * plane).enumerate().for_each_init(Vec::new, |sums, (task, out)| {
                         let channels = [task * each, ((task + 1) * each).min(rows)];
@@ -240,8 +242,13 @@ impl Correlation<'_> {
                             if depth == 0 {
                                 sums.fill([0.0; ROWS * COLS]);
                             }
-                            for (block, panel) in windows[index * depth * COLS..][..depth * COLS].chunks(DEPTH * COLS).enumerate() {
-                                pass.multiply(block * DEPTH, panel, places.columns(first), channels, sums);
+                            let panel: Vec<Right> = at.chunks(DEPTH).map(|at| Right::new(&windows, at, index * depth * width)).collect();
+                            // Rows of weights from end to end: they come from far, and once.
+                            for (sums, row) in sums.iter_mut().zip((channels[0]..channels[1]).step_by(ROWS)) {
+                                for (block, panel) in panel.iter().enumerate() {
+                                    let sizes = [(channels[1] - row).min(ROWS), places.columns(first)];
+                                    outer(pass.left().from(row, block * DEPTH), *panel, sizes, sums, block > 0);
+                                }
                             }
                             vectorized(
                                 #[inline(always)]
