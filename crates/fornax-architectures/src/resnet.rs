@@ -69,7 +69,7 @@ impl ResNetConfig {
 pub struct BasicBlock {
     /// The first convolution, with ReLU.
     pub first: ConvBlock,
-    /// The second convolution, without.
+    /// The second convolution, whose ReLU is behind the sum.
     pub second: ConvBlock,
     /// The shortcut, where it is not the identity.
     pub shortcut: Option<ConvBlock>,
@@ -81,19 +81,19 @@ impl BasicBlock {
             |inputs, kernel, stride| ConvBlockConfig::new(inputs, outputs, kernel).with_stride(stride).with_padding(kernel / 2).with_batch_norm(true);
         Self {
             first: conv(inputs, 3, stride).init(device),
-            second: conv(outputs, 3, 1).with_activation(Activation::Identity).init(device),
+            second: conv(outputs, 3, 1).init(device),
             shortcut: (stride != 1 || inputs != outputs).then(|| conv(inputs, 1, stride).with_activation(Activation::Identity).init(device)),
         }
     }
 
     /// `[B, C, H, W] -> [B, C', H/stride, W/stride]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.second.forward(self.first.forward(x.clone()));
+        let y = self.first.forward(x.clone());
         let shortcut = match &self.shortcut {
             Some(shortcut) => shortcut.forward(x),
             None => x,
         };
-        Activation::Relu.forward(y + shortcut)
+        self.second.forward_residual(y, shortcut)
     }
 }
 

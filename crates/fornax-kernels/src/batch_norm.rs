@@ -1,4 +1,4 @@
-//! Batch norm in training, alone or with the ReLU behind it.
+//! Batch norm in training, alone or with the ReLU behind it, or with a residual's sum and the ReLU.
 //!
 //! In f32 on Flex and NdArray: a pass for the statistics, a pass for the result, and the closed form of the gradient in two more. Everywhere else it
 //! is composed of Burn's operations, and differentiated one by one.
@@ -29,6 +29,25 @@ pub fn batch_norm_training_relu<const D: usize>(x: Tensor<D>, weight: Tensor<1>,
     }
     let (y, mean, var) = composed(x, weight, bias, epsilon);
     (relu(y), mean, var)
+}
+
+/// `max(y + residual, 0)` of [`batch_norm_training`]'s `y`, in the same passes; a NaN stays one: `residual` as `x`
+///
+/// # Panics
+/// If `residual` has another shape.
+pub fn batch_norm_training_residual_relu<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+    residual: Tensor<D>,
+) -> (Tensor<D>, Tensor<1>, Tensor<1>) {
+    assert_eq!(x.dims(), residual.dims(), "a residual has the shape of what it is added to");
+    if fused::takes(&x, &weight, &bias) && fused::takes(&residual, &weight, &bias) {
+        return fused::batch_norm_residual(x, weight, bias, epsilon, residual);
+    }
+    let (y, mean, var) = composed(x, weight, bias, epsilon);
+    (relu(y + residual), mean, var)
 }
 
 /// Batch norm of Burn's operations: what the fused one is compared with.

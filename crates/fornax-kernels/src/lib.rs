@@ -35,5 +35,9 @@ pub mod random;
 pub mod recurrent;
 pub mod reduce;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod scratch;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod simd;
 pub mod step;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod transpose;

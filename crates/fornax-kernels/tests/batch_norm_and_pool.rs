@@ -3,10 +3,11 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation::relu, module, ops::MaxPoolOptions};
-use fornax_kernels::batch_norm::{batch_norm_training, batch_norm_training_relu, composed};
+use fornax_kernels::batch_norm::{batch_norm_training, batch_norm_training_relu, batch_norm_training_residual_relu, composed};
 use fornax_kernels::device::BackendName;
 use fornax_kernels::pool::max_pool2d;
 use fornax_kernels::random::Key;
+use proptest::prelude::*;
 
 fn values<const D: usize>(shape: [usize; D], seed: u64, scale: f32, shift: f32) -> TensorData {
     let n: usize = shape.iter().product();
@@ -105,6 +106,51 @@ fn batch_norm_of_a_view_and_of_a_nan() {
     assert!(nans.chunks(20).enumerate().all(|(plane, nans)| nans.iter().all(|&nan| nan == (plane % 3 == 1))));
 }
 
+/// Output, mean, variance, and the gradients of input, weight, bias and residual, behind the sum and its ReLU.
+fn with_residual(by_hand: bool, shape: [usize; 4], device: &Device, dtype: DType) -> Vec<TensorData> {
+    let (x, residual) = (leaf::<4>(values(shape, 1, 2.0, 0.3), device, dtype), leaf::<4>(values(shape, 5, 1.0, -0.1), device, dtype));
+    let (weight, bias) = (leaf::<1>(values([shape[1]], 2, 0.5, 1.0), device, dtype), leaf::<1>(values([shape[1]], 3, 0.5, 0.2), device, dtype));
+    let (y, mean, var) = if by_hand {
+        batch_norm_training_residual_relu(x.clone(), weight.clone(), bias.clone(), 1e-5, residual.clone())
+    } else {
+        let (y, mean, var) = composed(x.clone(), weight.clone(), bias.clone(), 1e-5);
+        (relu(y + residual.clone()), mean, var)
+    };
+    let direction = Tensor::from_data(values(shape, 4, 1.0, 0.1).convert_dtype(dtype), (device, dtype));
+    let grads = (y.clone() * direction).sum().backward();
+    let gradients = [x.grad(&grads).unwrap().into_data(), weight.grad(&grads).unwrap().into_data(), bias.grad(&grads).unwrap().into_data()];
+    let outputs = [y.into_data(), mean.into_data(), var.into_data()].into_iter().chain(gradients);
+    outputs.chain([residual.grad(&grads).unwrap().into_data()]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn batch_norm_with_a_residual_equals_the_composed_one(b in 1usize..9, c in 1usize..20, h in 1usize..9, w in 2usize..20) {
+        let shape = [b, c, h, w];
+        let want = with_residual(false, shape, &flex(), DType::F64);
+        // Of two values a channel, the gradient is a difference of what cancels.
+        let tolerance = if b * h * w < 4 { 1e-3 } else { 2e-5 };
+        for device in in_memory() {
+            assert_close(&with_residual(true, shape, &device, DType::F32), &want, tolerance, &format!("{shape:?} on {device:?}"));
+        }
+        assert_close(&with_residual(true, shape, &flex(), DType::F64), &want, 1e-12, "f64");
+    }
+}
+
+#[test]
+fn a_residual_may_want_no_gradient_and_a_nan_stays_one() {
+    let x = Tensor::<4>::from_data(values([2, 3, 4, 4], 1, 1.0, 0.0), &flex()).require_grad();
+    let (weight, bias) = (Tensor::<1>::ones([3], &flex()), Tensor::<1>::zeros([3], &flex()));
+    let residual = Tensor::<4>::zeros([2, 3, 4, 4], &flex()).slice_fill([0..1, 1..2], f32::NAN);
+    let (y, ..) = batch_norm_training_residual_relu(x.clone(), weight, bias, 1e-5, residual.clone());
+    let nans = y.clone().into_data().iter::<f32>().filter(|y| y.is_nan()).count();
+    assert_eq!(nans, 16);
+    let grads = y.sum().backward();
+    assert!(x.grad(&grads).is_some() && residual.grad(&grads).is_none());
+}
+
 type Pool = fn(Tensor<4>, usize) -> Tensor<4>;
 
 fn burns_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
@@ -149,6 +195,7 @@ fn max_pooling_sends_ties_to_the_first_and_keeps_nan() {
 fn bits_depend_neither_on_the_run_nor_on_the_threads() {
     let all = || {
         let results = norm(batch_norm_training_relu, [40, 10, 11, 9], 0.3, &flex(), DType::F32).into_iter();
+        let results = results.chain(with_residual(true, [40, 10, 11, 9], &flex(), DType::F32));
         results.chain(pool(max_pool2d, [40, 10, 11, 9], 2, &flex(), DType::F32)).map(|data| data.as_bytes().to_vec()).collect::<Vec<_>>()
     };
     let first = all();

@@ -3,9 +3,10 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation::relu, module, ops::ConvOptions};
-use fornax_kernels::conv::{conv2d, conv2d_relu};
+use fornax_kernels::conv::{Normalization, conv2d, conv2d_normalized, conv2d_relu};
 use fornax_kernels::device::BackendName;
 use fornax_kernels::random::Key;
+use proptest::prelude::*;
 
 /// Batch, channels in and out, height, width, kernel, stride, padding.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +36,17 @@ const CASES: &[Case] = &[
     Case(5, [23, 16], [5, 13], [3, 3], [1, 1], [0, 2]),
     Case(40, [18, 32], [4, 4], [3, 3], [1, 1], [1, 1]),
     Case(3, [200, 30], [6, 9], [3, 3], [1, 1], [1, 1]),
-    // Large enough for the weight gradient by Winograd's formula too.
-    Case(5, [365, 362], [5, 6], [3, 3], [1, 1], [1, 1]),
+    Case(5, [265, 162], [5, 6], [3, 3], [1, 1], [1, 1]),
+    // One image: channels are shared out.
+    Case(1, [64, 70], [16, 16], [3, 3], [2, 2], [1, 1]),
+    Case(1, [130, 20], [9, 9], [1, 1], [2, 2], [0, 0]),
+    Case(1, [40, 130], [7, 7], [3, 3], [1, 1], [1, 1]),
+    Case(1, [24, 40], [14, 14], [3, 3], [1, 1], [1, 1]),
+    Case(1, [20, 150], [3, 2], [1, 1], [1, 1], [0, 0]),
+    Case(1, [300, 13], [24, 23], [3, 3], [2, 1], [1, 1]),
+    // Many images of few pixels.
+    Case(35, [17, 130], [4, 4], [3, 3], [1, 1], [1, 1]),
+    Case(33, [31, 66], [8, 8], [3, 3], [2, 2], [1, 1]),
 ];
 
 fn values<const D: usize>(shape: [usize; D], seed: u64) -> TensorData {
@@ -176,7 +186,11 @@ fn bits(outcome: &Outcome) -> Vec<Vec<u8>> {
 
 #[test]
 fn bits_depend_neither_on_the_run_nor_on_the_threads() {
-    for case in [Case(40, [6, 10], [12, 13], [3, 3], [1, 1], [1, 1]), Case(33, [3, 8], [9, 9], [3, 3], [2, 2], [1, 1])] {
+    for case in [
+        Case(40, [6, 10], [12, 13], [3, 3], [1, 1], [1, 1]),
+        Case(33, [3, 8], [9, 9], [3, 3], [2, 2], [1, 1]),
+        Case(34, [40, 50], [4, 4], [3, 3], [1, 1], [1, 1]),
+    ] {
         let first = bits(&run(conv2d_relu, case, &flex(), DType::F32));
         assert!((0..20).all(|_| bits(&run(conv2d_relu, case, &flex(), DType::F32)) == first));
         for threads in [1, 2, 3, 7] {
@@ -185,4 +199,77 @@ fn bits_depend_neither_on_the_run_nor_on_the_threads() {
             assert!(got == first, "{threads} threads");
         }
     }
+}
+
+#[test]
+fn bits_of_one_image_do_not_depend_on_the_threads() {
+    for case in [Case(1, [33, 70], [16, 16], [3, 3], [1, 1], [1, 1]), Case(1, [40, 90], [8, 8], [3, 3], [2, 2], [1, 1])] {
+        let first = bits(&run(conv2d, case, &flex(), DType::F32));
+        for threads in [1, 2, 3, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(|| bits(&run(conv2d, case, &flex(), DType::F32))) == first, "{threads} threads");
+        }
+    }
+}
+
+fn any_case() -> impl Strategy<Value = Case> {
+    let pair = |range: std::ops::Range<usize>| (range.clone(), range).prop_map(|(a, b)| [a, b]);
+    let sizes = (1usize..12, pair(1..40), pair(1..14), pair(1..4), pair(1..4), pair(0..3));
+    sizes.prop_filter_map("a kernel larger than the image", |(batch, channels, size, kernel, stride, padding)| {
+        let fits = (0..2).all(|d| kernel[d] <= size[d] + 2 * padding[d]);
+        fits.then_some(Case(batch, channels, size, kernel, stride, padding))
+    })
+}
+
+/// A convolution with batch norm, perhaps a residual and ReLU: the operation, and Burn's.
+fn normalized(case: Case, residual: bool, activate: bool, device: &Device, dtype: DType) -> [TensorData; 2] {
+    let Case(batch, [inputs, outputs], [h, w], [kh, kw], stride, padding) = case;
+    let tensor = |shape, seed| Tensor::<4>::from_data(values(shape, seed).convert_dtype(dtype), (device, dtype));
+    let vector = |seed| Tensor::<1>::from_data(values([outputs], seed).convert_dtype(dtype), (device, dtype));
+    let norm = Normalization { weight: vector(3), bias: vector(4), mean: vector(5), var: vector(6).abs() + 0.1, epsilon: 1e-5 };
+    let (x, weight) = (tensor([batch, inputs, h, w], 1), tensor([outputs, inputs, kh, kw], 2));
+    let plain = norm.forward(burns(x.clone(), weight.clone(), None, stride, padding));
+    let residual = residual.then(|| tensor(plain.dims(), 7));
+    let sum = match &residual {
+        Some(residual) => plain + residual.clone(),
+        None => plain,
+    };
+    let y = conv2d_normalized(x, weight, norm, residual, activate, stride, padding);
+    [y.into_data(), if activate { relu(sum) } else { sum }.into_data()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_convolution_equals_burns(case in any_case()) {
+        let want = run(burns, case, &flex(), DType::F64);
+        compare(&run(conv2d, case, &flex(), DType::F32), &want, &format!("{case:?}"));
+    }
+
+    #[test]
+    fn any_normalized_convolution_equals_the_composed_one(case in any_case(), residual: bool, activate: bool) {
+        let want = &normalized(case, residual, activate, &Device::flex(), DType::F64)[1];
+        for device in in_memory().map(|device| device.inner()) {
+            assert_close(&normalized(case, residual, activate, &device, DType::F32)[0], want, &format!("{case:?} {residual} {activate}"));
+        }
+    }
+}
+
+#[test]
+fn a_normalized_convolution_elsewhere_is_composed() {
+    let case = Case(1, [20, 30], [14, 15], [3, 3], [1, 1], [1, 1]);
+    let [got, want] = normalized(case, true, true, &Device::flex(), DType::F64);
+    assert_eq!(got, want);
+    for backend in BackendName::compiled_in() {
+        assert_close(&normalized(case, true, true, &backend.device(None).unwrap(), DType::F32)[0], &want, backend.name());
+    }
+    // On a device with gradients they flow.
+    let x = Tensor::<4>::from_data(values([1, 2, 5, 5], 1), &flex()).require_grad();
+    let weight = Tensor::<4>::from_data(values([3, 2, 3, 3], 2), &flex());
+    let vector = |value: f32| Tensor::<1>::full([3], value, &flex());
+    let norm = Normalization { weight: vector(2.0), bias: vector(0.0), mean: vector(0.0), var: vector(1.0), epsilon: 0.0 };
+    let y = conv2d_normalized(x.clone(), weight.clone(), norm, None, false, [1, 1], [1, 1]);
+    let want = x.grad(&(conv2d(x.clone(), weight, None, [1, 1], [1, 1]) * 2.0).sum().backward()).unwrap();
+    assert_close(&x.grad(&y.sum().backward()).unwrap().into_data(), &want.into_data(), "gradient of the input");
 }

@@ -1,6 +1,7 @@
 use burn::module::{Content, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, activation::relu};
-use fornax_kernels::batch_norm::{batch_norm_training, batch_norm_training_relu};
+use fornax_kernels::batch_norm::{batch_norm_training, batch_norm_training_relu, batch_norm_training_residual_relu};
+use fornax_kernels::conv::Normalization;
 use std::sync::{Mutex, PoisonError};
 
 use crate::init;
@@ -68,7 +69,7 @@ impl BatchNorm {
     /// # Panics
     /// In training, if there is only one value a channel: its variance is not defined.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.normalize(x, batch_norm_training, |y| y)
+        if self.is_training(&x) { self.train_with(x, batch_norm_training) } else { self.fixed().forward(x) }
     }
 
     /// `max(forward(x), 0)`, in training in the same passes over the memory: `[B, C, ...] -> [B, C, ...]`
@@ -76,35 +77,52 @@ impl BatchNorm {
     /// # Panics
     /// As [`BatchNorm::forward`].
     pub fn forward_relu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.normalize(x, batch_norm_training_relu, relu)
+        if self.is_training(&x) { self.train_with(x, batch_norm_training_relu) } else { relu(self.fixed().forward(x)) }
     }
 
-    fn normalize<const D: usize>(&self, x: Tensor<D>, training: Training<D>, activation: fn(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
-        let [channels] = self.weight.dims();
-        assert_eq!(x.dims()[1], channels, "batch norm over {channels} channels got an input of shape {:?}", x.dims());
-        if self.training.is_enabled() && x.device().is_autodiff() {
-            let count = x.shape().num_elements() / channels;
-            assert!(count > 1, "batch norm in training needs more than one value a channel, got shape {:?}", x.dims());
-            let (y, mean, var) = training(x, self.weight.val(), self.bias.val(), self.epsilon);
-            self.running_mean.blend(mean, self.momentum);
-            self.running_var.blend(var * (count as f64 / (count - 1) as f64), self.momentum);
-            y
+    /// `max(forward(x) + residual, 0)`, in training in the same passes over the memory: `[B, C, ...], [B, C, ...] -> [B, C, ...]`
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`], and if the shapes differ.
+    pub fn forward_residual_relu<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
+        if self.is_training(&x) {
+            self.train_with(x, |x, weight, bias, epsilon| batch_norm_training_residual_relu(x, weight, bias, epsilon, residual))
         } else {
-            let scale = self.weight.val() / (self.running_var.value() + self.epsilon).sqrt();
-            let shift = self.bias.val() - self.running_mean.value() * scale.clone();
-            activation(x * along_channels(scale) + along_channels(shift))
+            relu(self.fixed().forward(x) + residual)
         }
     }
-}
 
-/// Batch norm with the batch's own statistics: result, mean, biased variance.
-type Training<const D: usize> = fn(Tensor<D>, Tensor<1>, Tensor<1>, f64) -> (Tensor<D>, Tensor<1>, Tensor<1>);
+    /// Whether the batch's own statistics are used, and the running ones move. Looks at the shape of `x`.
+    fn is_training<const D: usize>(&self, x: &Tensor<D>) -> bool {
+        let [channels] = self.weight.dims();
+        assert_eq!(x.dims()[1], channels, "batch norm over {channels} channels got an input of shape {:?}", x.dims());
+        self.training_on(&x.device())
+    }
 
-/// `[C] -> [1, C, 1, ...]`
-fn along_channels<const D: usize>(x: Tensor<1>) -> Tensor<D> {
-    let mut shape = [1; D];
-    shape[1] = x.dims()[0];
-    x.reshape(shape)
+    /// As [`BatchNorm::is_training`], of any input there.
+    pub(crate) fn training_on(&self, device: &Device) -> bool {
+        self.training.is_enabled() && device.is_autodiff()
+    }
+
+    /// What it does outside of training.
+    pub(crate) fn fixed(&self) -> Normalization {
+        let (mean, var) = (self.running_mean.value(), self.running_var.value());
+        Normalization { weight: self.weight.val(), bias: self.bias.val(), mean, var, epsilon: self.epsilon }
+    }
+
+    /// `training` gives result, mean and biased variance.
+    fn train_with<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        training: impl FnOnce(Tensor<D>, Tensor<1>, Tensor<1>, f64) -> (Tensor<D>, Tensor<1>, Tensor<1>),
+    ) -> Tensor<D> {
+        let count = x.shape().num_elements() / self.weight.dims()[0];
+        assert!(count > 1, "batch norm in training needs more than one value a channel, got shape {:?}", x.dims());
+        let (y, mean, var) = training(x, self.weight.val(), self.bias.val(), self.epsilon);
+        self.running_mean.blend(mean, self.momentum);
+        self.running_var.blend(var * (count as f64 / (count - 1) as f64), self.momentum);
+        y
+    }
 }
 
 /// A statistic that `forward(&self)` may move: saved and loaded with the module, never trained, and never shared by a clone.

@@ -4,7 +4,7 @@ use burn::nn::{
     conv::{Conv2d, Conv2dConfig},
 };
 use burn::tensor::{Device, Tensor};
-use fornax_kernels::conv::{conv2d, conv2d_relu};
+use fornax_kernels::conv::{conv2d, conv2d_normalized, conv2d_relu};
 
 use crate::{Activation, BatchNorm, BatchNormConfig, init};
 
@@ -81,33 +81,57 @@ pub struct ConvBlock {
 impl ConvBlock {
     /// `[B, C, H, W] -> [B, C', H', W']`, `H' = (H + 2 padding − kernel) / stride + 1`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let relu = self.activation == Activation::Relu;
+        if let Some(y) = self.infer(&x, None, relu) {
+            return if relu { y } else { self.activation.forward(y) };
+        }
         match &self.norm {
-            Some(norm) if self.activation == Activation::Relu => norm.forward_relu(self.convolve(x, false)),
+            Some(norm) if relu => norm.forward_relu(self.convolve(x, false)),
             Some(norm) => self.activation.forward(norm.forward(self.convolve(x, false))),
-            None if self.activation == Activation::Relu => self.convolve(x, true),
+            None if relu => self.convolve(x, true),
             None => self.activation.forward(self.convolve(x, false)),
+        }
+    }
+
+    /// `a(norm(W ∗ x + b) + residual)`: `[B, C, H, W], [B, C', H', W'] -> [B, C', H', W']`
+    pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        let relu = self.activation == Activation::Relu;
+        if let Some(y) = self.infer(&x, Some(&residual), relu) {
+            return if relu { y } else { self.activation.forward(y) };
+        }
+        match &self.norm {
+            Some(norm) if relu => norm.forward_residual_relu(self.convolve(x, false), residual),
+            Some(norm) => self.activation.forward(norm.forward(self.convolve(x, false)) + residual),
+            None => self.activation.forward(self.convolve(x, false) + residual),
+        }
+    }
+
+    /// `norm(W ∗ x) + residual` in one operation, and its positive part with `relu`; nothing without batch norm, and in training.
+    fn infer(&self, x: &Tensor<4>, residual: Option<&Tensor<4>>, relu: bool) -> Option<Tensor<4>> {
+        let padding = self.padding().filter(|_| self.conv.bias.is_none())?;
+        let norm = self.norm.as_ref().filter(|norm| !norm.training_on(&x.device()))?;
+        Some(conv2d_normalized(x.clone(), self.conv.weight.val(), norm.fixed(), residual.cloned(), relu, self.conv.stride, [padding; 2]))
+    }
+
+    /// The padding, of a convolution as `init` builds it: one a user puts here by hand is Burn's own affair.
+    fn padding(&self) -> Option<usize> {
+        let Conv2d { dilation, groups, padding, .. } = &self.conv;
+        match *padding {
+            _ if *groups != 1 || *dilation != [1, 1] => None,
+            PaddingConfig2d::Valid => Some(0),
+            PaddingConfig2d::Explicit(top, left, bottom, right) if [left, bottom, right] == [top; 3] => Some(top),
+            _ => None,
         }
     }
 
     /// The convolution, with ReLU in the same pass if asked for.
     fn convolve(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
-        let Conv2d { weight, bias, stride, dilation, groups, padding, .. } = &self.conv;
-        let padding = match *padding {
-            PaddingConfig2d::Valid => Some(0),
-            PaddingConfig2d::Explicit(top, left, bottom, right) if [left, bottom, right] == [top; 3] => Some(top),
-            _ => None,
+        let Some(padding) = self.padding() else {
+            let y = self.conv.forward(x);
+            return if relu { Activation::Relu.forward(y) } else { y };
         };
-        match padding {
-            Some(padding) if *groups == 1 && *dilation == [1, 1] => {
-                let op = if relu { conv2d_relu } else { conv2d };
-                op(x, weight.val(), bias.as_ref().map(|bias| bias.val()), *stride, [padding; 2])
-            }
-            // A convolution that `init` never builds, put here by hand: Burn's own does it.
-            _ => {
-                let y = self.conv.forward(x);
-                if relu { Activation::Relu.forward(y) } else { y }
-            }
-        }
+        let op = if relu { conv2d_relu } else { conv2d };
+        op(x, self.conv.weight.val(), self.conv.bias.as_ref().map(|bias| bias.val()), self.conv.stride, [padding; 2])
     }
 }
 

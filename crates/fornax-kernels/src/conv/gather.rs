@@ -1,6 +1,10 @@
 //! Reading images at positions: padding, and copying eight neighbouring positions at a time.
 
 use super::tile::LANES;
+use rayon::prelude::*;
+
+/// Floats that one thread copies.
+const ALONE: usize = 1 << 16;
 
 /// A batch of images, seen with zeros around them.
 pub(super) struct Images<'a> {
@@ -35,9 +39,9 @@ impl Images<'_> {
             return &self.data[first * n..(first + count) * n];
         }
         buffer.resize(buffer.len().max(count * self.stride()), 0.0);
-        for (plane, out) in buffer.chunks_exact_mut(self.padded[0] * self.padded[1]).take(count * self.channels).enumerate() {
-            self.plane(first * self.channels + plane, out);
-        }
+        let plane = self.padded[0] * self.padded[1];
+        let planes = buffer[..count * self.stride()].par_chunks_exact_mut(plane).enumerate().with_min_len(ALONE.div_ceil(plane));
+        planes.for_each(|(plane, out)| self.plane(first * self.channels + plane, out));
         &buffer[..count * self.stride()]
     }
 
@@ -61,9 +65,10 @@ pub(super) fn origins(images: usize, image: usize, grid: [usize; 2], step: [usiz
     (0..images).flat_map(places).collect()
 }
 
-/// Eight positions: neighbours, two runs of neighbours, or any.
+/// Eight positions: neighbours, every second one, two runs of neighbours, or any.
 pub(super) enum Octet {
     Run(usize),
+    Second(usize),
     /// The first run's start, and the second's if it were continued back to the first place; the length of the first.
     TwoRuns(usize, usize, usize),
     Any([usize; LANES]),
@@ -76,6 +81,9 @@ impl Octet {
         let at: [usize; LANES] = std::array::from_fn(|i| origins[(first + i).min(last)]);
         if at[LANES - 1] == at[0] + LANES - 1 && at.is_sorted_by(|a, b| a < b) {
             return Self::Run(at[0]);
+        }
+        if at.windows(2).all(|w| w[1] == w[0] + 2) {
+            return Self::Second(at[0]);
         }
         let breaks = at.windows(2).filter(|w| w[1] != w[0] + 1).count();
         match at.windows(2).position(|w| w[1] != w[0] + 1) {
@@ -90,6 +98,10 @@ impl Octet {
         let run = |at: usize| -> [f32; LANES] { *data[at + offset..].first_chunk().expect("a window ends inside its image") };
         match *self {
             Self::Run(at) => run(at),
+            Self::Second(at) => {
+                let x: &[f32; 2 * LANES - 1] = data[at + offset..].first_chunk().expect("a window ends inside its image");
+                std::array::from_fn(|i| x[2 * i])
+            }
             Self::TwoRuns(first, second, split) => {
                 let (a, b) = (run(first), run(second));
                 std::array::from_fn(|i| if i < split { a[i] } else { b[i] })
@@ -113,6 +125,12 @@ pub(super) fn copy_column(octet: &Octet, data: &[f32], offsets: &[usize], out: &
     let rows = out.chunks_mut(width).zip(offsets);
     match octet {
         Octet::Run(at) => rows.for_each(|(out, offset)| out[..LANES].copy_from_slice(&data[at + offset..][..LANES])),
+        Octet::Second(at) => rows.for_each(|(out, offset)| {
+            let x: &[f32; 2 * LANES - 1] = data[at + offset..].first_chunk().expect("a window ends inside its image");
+            for i in 0..LANES {
+                out[i] = x[2 * i];
+            }
+        }),
         Octet::TwoRuns(..) | Octet::Any(_) => rows.for_each(|(out, offset)| out[..LANES].copy_from_slice(&octet.read(data, *offset))),
     }
 }

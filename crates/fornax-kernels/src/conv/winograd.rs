@@ -1,7 +1,7 @@
 //! The 3×3 convolution of stride 1 as sixteen matrix products with 4/9 of the multiplications: Winograd's F(2×2, 3×3).
 //!
 //! `Y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A` for every tile of 2×2 results, `d` its window of 4×4. The gradients are those of this very formula,
-//! so they save as much. Twenty-four tiles stand beside each other in every step, which the compiler turns into vectors.
+//! so they save as much. Sixty-four tiles stand beside each other in every step, which the compiler turns into vectors.
 //!
 //! Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
 
@@ -9,31 +9,33 @@ use rayon::prelude::*;
 
 use super::gather::Images;
 use super::slices::{Finish, Sizes};
-use super::tile::{COLS, DOT_COLS, DOT_ROWS, LANES, ROWS, dots, outer};
+use super::tile::{COLS, DEPTH, LANES, Left, ROWS, Right, TILE, Tile, outer};
+use crate::scratch::Buffer;
 use crate::simd::vectorized;
 
 /// Products: a tile's window has 4×4 values.
 const POINTS: usize = 16;
 /// Tiles that are neighbours as often as not, and are read and written together.
 const FOUR: usize = 4;
-/// Depth of a product whose panel fits a first-level cache.
-const DEPTH: usize = 192;
-/// Channels that are transformed together for the weight gradient: whole rows of [`dots`]' tiles.
-const CHANNELS: usize = DOT_ROWS * DOT_COLS;
-/// Tiles at once in the weight gradient, about.
-const DOT_TILES: usize = 512;
+/// Tiles of results whose sixteen products stay in a second-level cache.
+const TILES: usize = 12;
+/// Groups of images that are worth a task each, at least.
+const TASKS: usize = 8;
+/// Floats of transformed windows, about, where tasks share channels.
+const AT_ONCE: usize = 1 << 21;
+/// Results a batch, at least: below, the transform of the weights costs what is saved.
+const RESULTS: usize = 128;
 /// Fewest channels in and out where it pays.
 const FEWEST: usize = 16;
 
 /// Whether the formula is for these sizes, and pays.
 pub(super) fn fits(sizes: &Sizes) -> bool {
     let many = sizes.inputs >= FEWEST && sizes.outputs >= FEWEST;
-    sizes.kernel == [3, 3] && sizes.stride == [1, 1] && many && sizes.padding.iter().all(|&p| p <= 2) && sizes.out().is_some_and(|[h, w]| h * w >= 4)
-}
-
-/// Whether [`weight_gradient`] pays: below, its transforms cost what its products save.
-pub(super) fn fits_weight_gradient(sizes: &Sizes) -> bool {
-    fits(sizes) && sizes.inputs * sizes.outputs >= 1 << 17
+    sizes.kernel == [3, 3]
+        && sizes.stride == [1, 1]
+        && many
+        && sizes.padding.iter().all(|&p| p <= 2)
+        && sizes.out().is_some_and(|[h, w]| h * w >= 4 && sizes.batch * h * w >= RESULTS)
 }
 
 /// The tiles of a group of images, four by four.
@@ -67,13 +69,9 @@ impl Tiles {
         self.grid.map(|n| 2 * n + 2)
     }
 
-    /// Floats from one row of tiles to the next: whole vectors, and no power of two, which a cache would put in one place.
-    fn stride(&self) -> usize {
-        self.count.next_multiple_of(LANES) | LANES
-    }
-
-    fn panels(&self) -> usize {
-        self.count.div_ceil(COLS)
+    /// The tiles of every panel, and how many are left with it.
+    fn panels(&self) -> impl Iterator<Item = (&[Four], usize)> {
+        self.places.chunks(COLS / FOUR).enumerate().map(|(i, fours)| (fours, (self.count - i * COLS).min(COLS)))
     }
 }
 
@@ -150,12 +148,8 @@ fn output_transform(m: &[&[f32; COLS]; POINTS]) -> [[f32; COLS]; 4] {
     y
 }
 
-/// `G w Gᵀ` of every pair of channels, packed for [`outer`]: `[rows / ROWS, POINTS, depth, ROWS]`.
-struct Weights {
-    packed: Vec<f32>,
-    rows: usize,
-    depth: usize,
-}
+/// Pairs of channels whose weights are transformed beside each other.
+const PAIRS: usize = 16;
 
 /// `G` on three values.
 #[inline(always)]
@@ -163,78 +157,170 @@ fn weight_four(a: f32, b: f32, c: f32) -> [f32; 4] {
     [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]
 }
 
-impl Weights {
-    /// `taps(row, depth)` are the nine weights of a pair of channels.
-    fn new(rows: usize, depth: usize, taps: impl Fn(usize, usize) -> [f32; 9] + Sync) -> Self {
-        let mut packed = vec![0.0; rows.div_ceil(ROWS) * POINTS * depth * ROWS];
-        packed.par_chunks_mut(POINTS * depth * ROWS).enumerate().for_each(|(tile, packed)| {
-            for m in tile * ROWS..((tile + 1) * ROWS).min(rows) {
-                for k in 0..depth {
-                    let w = taps(m, k);
-                    let columns = [weight_four(w[0], w[3], w[6]), weight_four(w[1], w[4], w[7]), weight_four(w[2], w[5], w[8])];
-                    for r in 0..4 {
-                        for (s, u) in weight_four(columns[0][r], columns[1][r], columns[2][r]).into_iter().enumerate() {
-                            packed[((4 * r + s) * depth + k) * ROWS + m % ROWS] = u;
+/// `G w Gᵀ` of neighbouring pairs of channels, whose weights are `w: [n, 9]`; turned around if `turned`. Goes to `out[point][at..at + n]`.
+#[inline(always)]
+fn transform_pairs(w: &[f32], turned: bool, out: &mut [&mut [f32]; POINTS], at: usize) {
+    let (w, _) = w.as_chunks::<9>();
+    let mut taps = [[0.0; PAIRS]; 9];
+    for (i, w) in w.iter().enumerate() {
+        for t in 0..9 {
+            taps[t][i] = w[t];
+        }
+    }
+    if turned {
+        taps.reverse();
+    }
+    let mut u = [[0.0; PAIRS]; POINTS];
+    for i in 0..PAIRS {
+        let t = |k: usize| taps[k][i];
+        let columns = [weight_four(t(0), t(3), t(6)), weight_four(t(1), t(4), t(7)), weight_four(t(2), t(5), t(8))];
+        for r in 0..4 {
+            let four = weight_four(columns[0][r], columns[1][r], columns[2][r]);
+            for s in 0..4 {
+                u[4 * r + s][i] = four[s];
+            }
+        }
+    }
+    for (out, u) in out.iter_mut().zip(&u) {
+        match out[at..].first_chunk_mut() {
+            Some(out) if w.len() == PAIRS => *out = *u,
+            _ => out[at..at + w.len()].copy_from_slice(&u[..w.len()]),
+        }
+    }
+}
+
+/// The weights as they lie, `[C', C, 3, 3]`, and in which of the two ways they are read.
+#[derive(Clone, Copy)]
+struct Kernel<'a> {
+    weight: &'a [f32],
+    /// `C`
+    inputs: usize,
+    /// For the gradient of the input: its channels are the rows of the product, and the weights are turned around.
+    turned: bool,
+}
+
+/// `G w Gᵀ` of all pairs of some channels: a matrix for every point.
+struct Weights {
+    data: Buffer,
+    rows: usize,
+    depth: usize,
+    /// From row to row, column to column and point to point.
+    strides: [usize; 3],
+}
+
+impl<'a> Kernel<'a> {
+    /// Rows of the product, and its depth.
+    fn sizes(self) -> [usize; 2] {
+        let outputs = self.weight.len() / 9 / self.inputs;
+        if self.turned { [self.inputs, outputs] } else { [outputs, self.inputs] }
+    }
+
+    /// The transformed weights of the product's `rows`, in the memory of `data`; on every thread if `shared`.
+    fn transform(self, rows: std::ops::Range<usize>, mut data: Buffer, shared: bool) -> Weights {
+        let depth = self.sizes()[1];
+        // Channels out, and those channels in that are neighbours in memory.
+        let (outer, inner) = if self.turned { (0..depth, rows.clone()) } else { (rows.clone(), 0..depth) };
+        // No power of two, which a cache would put in one place.
+        let stride = inner.len().next_multiple_of(PAIRS) | PAIRS;
+        let point = outer.len() * stride + PAIRS;
+        data.resize(POINTS * point);
+        let each = if shared { outer.len().div_ceil(16) } else { outer.len() };
+        let mut points: Vec<_> = data.chunks_exact_mut(point).map(|point| point[..outer.len() * stride].chunks_mut(each * stride)).collect();
+        let task = |task: usize| -> (usize, [&mut [f32]; POINTS]) {
+            (outer.start + task * each, std::array::from_fn(|p| points[p].next().expect("as many parts a point as tasks")))
+        };
+        let tasks: Vec<_> = (0..outer.len().div_ceil(each)).map(task).collect();
+        let (this, end) = (self, outer.end);
+        let run = |(first, mut out): (usize, [&mut [f32]; POINTS])| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (row, o) in (first..(first + each).min(end)).enumerate() {
+                        let w = &this.weight[(o * this.inputs + inner.start) * 9..(o * this.inputs + inner.end) * 9];
+                        for (i, w) in w.chunks(PAIRS * 9).enumerate() {
+                            transform_pairs(w, this.turned, &mut out, row * stride + i * PAIRS);
                         }
                     }
-                }
-            }
-        });
-        Self { packed, rows, depth }
+                },
+            );
+        };
+        if shared {
+            tasks.into_par_iter().for_each(run);
+        } else {
+            tasks.into_iter().for_each(run);
+        }
+        let strides = if self.turned { [1, stride, point] } else { [stride, 1, point] };
+        Weights { data, rows: rows.len(), depth, strides }
     }
+}
 
-    fn tiles(&self) -> usize {
-        self.rows.div_ceil(ROWS)
-    }
-
+impl Weights {
     /// `m[point][row] = u[point] v[point]` for the rows of `tiles`.
-    fn multiply(&self, v: &[f32], tiles: std::ops::Range<usize>, m: &mut [[f32; ROWS * COLS]]) {
-        let depth = self.depth;
+    fn multiply(&self, v: &[f32], columns: usize, tiles: std::ops::Range<usize>, m: &mut [Tile]) {
+        let (depth, [row, step, apart]) = (self.depth, self.strides);
         for (point, m) in m.chunks_exact_mut(tiles.len()).enumerate() {
+            let weights = Left { data: &self.data[point * apart..(point + 1) * apart], row, step };
             for (block, v) in v[point * point_stride(depth)..][..depth * COLS].chunks(DEPTH * COLS).enumerate() {
+                let v = Right::panel(v);
                 for (tile, m) in tiles.clone().zip(m.iter_mut()) {
-                    let weights = &self.packed[(tile * POINTS + point) * depth * ROWS..][..depth * ROWS];
-                    outer(&weights[block * DEPTH * ROWS..][..v.len() / COLS * ROWS], v, m, block > 0);
+                    let rows = (self.rows - tile * ROWS).min(ROWS);
+                    outer(weights.from(tile * ROWS, block * DEPTH), v, [rows, columns], m, block > 0);
                 }
             }
         }
     }
 }
 
-/// Floats from one product's panel to the next, see [`Tiles::stride`].
+/// Floats from one product's panel to the next: no power of two, which a cache would put in one place.
 fn point_stride(channels: usize) -> usize {
     channels * COLS + 2 * LANES
 }
 
-/// The transformed windows of a panel: `[POINTS, C, COLS]`, a product's part [`point_stride`] apart.
-fn transform(fours: &[Four], images: &Images, data: &[f32], v: &mut [f32]) {
+/// The transformed windows of a panel, channels from `first` on: `out[point]` is `[.., COLS]`.
+fn transform(fours: &[Four], images: &Images, data: &[f32], first: usize, mut out: [&mut [f32]; POINTS]) {
     let [_, wide] = images.padded;
     let plane = images.padded[0] * wide;
+    let channels = out[0].len() / COLS;
     vectorized(|| {
         let mut d = [[0.0; COLS]; POINTS];
-        for c in 0..images.channels {
-            windows(fours, &data[c * plane..], images.stride(), wide, &mut d);
+        for c in 0..channels {
+            windows(fours, &data[(first + c) * plane..], images.stride(), wide, &mut d);
             input_transform(&mut d);
-            for (point, d) in d.iter().enumerate() {
-                v[point * point_stride(images.channels) + c * COLS..][..COLS].copy_from_slice(d);
+            for (out, d) in out.iter_mut().zip(&d) {
+                out[c * COLS..(c + 1) * COLS].copy_from_slice(d);
             }
         }
     });
 }
 
-/// Writes the results of row `row` of a panel; `out` is that row's plane in the first image, `stride` from image to image.
+/// The parts of a panel that belong to each point, cut into at most `each` channels.
+fn by_points(v: &mut [f32], channels: usize, each: usize) -> Vec<(usize, [&mut [f32]; POINTS])> {
+    let mut points: Vec<_> = v.chunks_exact_mut(point_stride(channels)).map(|point| point[..channels * COLS].chunks_mut(each * COLS)).collect();
+    let part = |first: usize| (first, std::array::from_fn(|p| points[p].next().expect("as many parts a point")));
+    (0..channels).step_by(each).map(part).collect()
+}
+
+/// Writes the results of a row of a panel, whose plane in the first image begins at `from`, `stride` from image to image.
 #[inline(always)]
-fn write(y: &[[f32; COLS]; 4], fours: &[Four], [h, w]: [usize; 2], stride: usize, finish: impl Fn(f32) -> f32, out: &mut [f32], count: usize) {
+fn write(
+    y: &[[f32; COLS]; 4],
+    fours: &[Four],
+    [h, w]: [usize; 2],
+    [from, stride]: [usize; 2],
+    finish: impl Fn(f32, usize) -> f32,
+    out: &mut [f32],
+    count: usize,
+) {
     for (q, four) in fours.iter().enumerate() {
         let [image, ty, tx] = four.at[0];
         let whole = four.run && 2 * ty + 1 < h && 2 * tx + 2 * FOUR <= w;
         if whole {
             for r in 0..2 {
-                let out: &mut [f32; 2 * FOUR] =
-                    out[image * stride + (2 * ty + r) * w + 2 * tx..].first_chunk_mut().expect("eight results in the row");
+                let at = from + image * stride + (2 * ty + r) * w + 2 * tx;
+                let out: &mut [f32; 2 * FOUR] = out[at..].first_chunk_mut().expect("eight results in the row");
                 for i in 0..FOUR {
-                    out[2 * i] = finish(y[2 * r][q * FOUR + i]);
-                    out[2 * i + 1] = finish(y[2 * r + 1][q * FOUR + i]);
+                    out[2 * i] = finish(y[2 * r][q * FOUR + i], at + 2 * i);
+                    out[2 * i + 1] = finish(y[2 * r + 1][q * FOUR + i], at + 2 * i + 1);
                 }
             }
             continue;
@@ -243,7 +329,8 @@ fn write(y: &[[f32; COLS]; 4], fours: &[Four], [h, w]: [usize; 2], stride: usize
             for (k, y) in y.iter().enumerate() {
                 let [row, column] = [2 * ty + k / 2, 2 * tx + k % 2];
                 if row < h && column < w {
-                    out[image * stride + row * w + column] = finish(y[q * FOUR + i]);
+                    let at = from + image * stride + row * w + column;
+                    out[at] = finish(y[q * FOUR + i], at);
                 }
             }
         }
@@ -253,56 +340,65 @@ fn write(y: &[[f32; COLS]; 4], fours: &[Four], [h, w]: [usize; 2], stride: usize
 #[derive(Default)]
 struct Scratch {
     images: Vec<f32>,
-    v: Vec<f32>,
-    m: Vec<[f32; ROWS * COLS]>,
+    v: Buffer,
+    m: Buffer,
 }
 
-/// What [`correlate`] reads and how it ends.
+/// What is read and how it ends.
 struct Correlation<'a> {
     images: &'a Images<'a>,
-    weights: &'a Weights,
+    kernel: Kernel<'a>,
     size: [usize; 2],
     finish: Finish<'a>,
 }
 
 impl Correlation<'_> {
-    /// The rows of `tiles` of one panel, into `out`: `[rows, H, W]` of the first image, `stride` from image to image.
+    fn plane(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// Rows of `weights` for one panel of `count` tiles, into `out`: `[rows, H, W]` of the first image, `stride` from image to image. The first row
+    /// is `channel`.
     fn panel(
         &self,
-        fours: &[Four],
-        count: usize,
+        weights: &Weights,
+        (fours, count): (&[Four], usize),
         v: &[f32],
-        tiles: std::ops::Range<usize>,
-        stride: usize,
-        m: &mut Vec<[f32; ROWS * COLS]>,
+        [channel, stride]: [usize; 2],
+        finish: Finish,
+        m: &mut Buffer,
         out: &mut [f32],
     ) {
-        m.resize(POINTS * tiles.len(), [0.0; ROWS * COLS]);
-        self.weights.multiply(v, tiles.clone(), m);
-        let plane = self.size[0] * self.size[1];
-        let first = tiles.start * ROWS;
-        vectorized(|| {
-            for row in first..(tiles.end * ROWS).min(self.weights.rows) {
-                let at = row - first;
-                let mut products = [&[0.0; COLS]; POINTS];
-                for (point, products) in products.iter_mut().enumerate() {
-                    *products = &m[point * tiles.len() + at / ROWS].as_chunks::<COLS>().0[at % ROWS];
+        let all = weights.rows.div_ceil(ROWS);
+        for start in (0..all).step_by(TILES) {
+            let tiles = start..(start + TILES).min(all);
+            m.resize(POINTS * tiles.len() * TILE);
+            let m = m.as_chunks_mut::<TILE>().0;
+            weights.multiply(v, count.min(COLS), tiles.clone(), m);
+            vectorized(|| {
+                for row in tiles.start * ROWS..(tiles.end * ROWS).min(weights.rows) {
+                    let mut products = [&[0.0; COLS]; POINTS];
+                    for (point, products) in products.iter_mut().enumerate() {
+                        *products = &m[point * tiles.len() + row / ROWS - tiles.start].as_chunks::<COLS>().0[row % ROWS];
+                    }
+                    let y = output_transform(&products);
+                    let (of, from) = (finish.of(channel + row), row * self.plane());
+                    write(&y, fours, self.size, [from, stride], |y, at| finish.apply(y, of, at), out, count);
                 }
-                let y = output_transform(&products);
-                let bias = self.finish.bias.map_or(0.0, |bias| bias[row]);
-                write(&y, fours, self.size, stride, |y| self.finish.apply(y, bias), &mut out[at * plane..], count);
-            }
-        });
+            });
+        }
     }
 
     /// Whole groups of images, a task each.
     fn by_images(&self, group: usize, out: &mut [f32]) {
-        let (images, weights) = (self.images, self.weights);
-        let stride = weights.rows * self.size[0] * self.size[1];
+        let images = self.images;
+        let [rows, _] = self.kernel.sizes();
+        let weights = self.kernel.transform(0..rows, Buffer::default(), true);
+        let stride = rows * self.plane();
         let whole = Tiles::new(group, self.size);
-        out.par_chunks_mut(group * stride).enumerate().for_each_init(Scratch::default, |scratch, (index, out)| {
+        out.par_chunks_mut(group * stride).enumerate().for_each_init(Scratch::default, |Scratch { images: buffer, v, m }, (index, out)| {
             let count = out.len() / stride;
-            let data = images.read(index * group, count, &mut scratch.images);
+            let data = images.read(index * group, count, buffer);
             let rest;
             let tiles = if count == group {
                 &whole
@@ -310,172 +406,97 @@ impl Correlation<'_> {
                 rest = Tiles::new(count, self.size);
                 &rest
             };
-            scratch.v.resize(POINTS * point_stride(images.channels), 0.0);
-            for (panel, fours) in tiles.places.chunks(COLS / FOUR).enumerate() {
-                transform(fours, images, data, &mut scratch.v);
-                self.panel(fours, tiles.count - panel * COLS, &scratch.v, 0..weights.tiles(), stride, &mut scratch.m, out);
+            v.resize(POINTS * point_stride(images.channels));
+            let finish = self.finish.from(index * group * stride);
+            for (fours, count) in tiles.panels() {
+                by_points(v, images.channels, images.channels).into_iter().for_each(|(first, out)| transform(fours, images, data, first, out));
+                self.panel(&weights, (fours, count), v, [0, stride], finish, m, out);
             }
         });
     }
 
-    /// Image by image, its channels over the tasks: for batches of one or two.
-    fn by_channels(&self, out: &mut [f32]) {
-        let (images, weights) = (self.images, self.weights);
-        let plane = self.size[0] * self.size[1];
-        let tiles = Tiles::new(1, self.size);
-        let each = weights.tiles().div_ceil(8);
-        let (mut buffer, mut v) = (Vec::new(), vec![0.0; tiles.panels() * POINTS * point_stride(images.channels)]);
-        for (index, out) in out.chunks_exact_mut(weights.rows * plane).enumerate() {
-            let data = images.read(index, 1, &mut buffer);
-            let panels = || tiles.places.chunks(COLS / FOUR);
-            v.par_chunks_mut(POINTS * point_stride(images.channels))
-                .zip(panels().collect::<Vec<_>>())
-                .for_each(|(v, fours)| transform(fours, images, data, v));
-            out.par_chunks_mut(each * ROWS * plane).enumerate().for_each_init(Vec::new, |m, (chunk, out)| {
-                let rows = chunk * each..((chunk + 1) * each).min(weights.tiles());
-                for ((panel, fours), v) in panels().enumerate().zip(v.chunks_exact(POINTS * point_stride(images.channels))) {
-                    self.panel(fours, tiles.count - panel * COLS, v, rows.clone(), weights.rows * plane, m, out);
+    /// Group by group of images, whose channels the tasks share: where images are few, or weights more than a cache holds.
+    fn by_channels(&self, group: usize, out: &mut [f32]) {
+        let images = self.images;
+        let ([rows, _], plane) = (self.kernel.sizes(), self.plane());
+        let each = rows.div_ceil(ROWS).div_ceil(8).clamp(2, 4) * ROWS;
+        let (mut buffer, mut v) = (Vec::new(), Buffer::default());
+        for (index, out) in out.chunks_mut(group * rows * plane).enumerate() {
+            let count = out.len() / (rows * plane);
+            let data = images.read(index * group, count, &mut buffer);
+            let tiles = Tiles::new(count, self.size);
+            let length = POINTS * point_stride(images.channels);
+            v.resize(tiles.panels().count() * length);
+            let parts = v.chunks_exact_mut(length).zip(tiles.panels());
+            let parts: Vec<_> =
+                parts.flat_map(|(v, (fours, _))| by_points(v, images.channels, 8).into_iter().map(move |part| (fours, part))).collect();
+            parts.into_par_iter().for_each(|(fours, (first, out))| transform(fours, images, data, first, out));
+            let tasks = channels_of_images(out, plane, rows, each);
+            tasks.into_par_iter().enumerate().for_each_init(Default::default, |[memory, m, y]: &mut [Buffer; 3], (task, out)| {
+                let first = task * each;
+                let channels = first..(first + each).min(rows);
+                let stride = channels.len() * plane;
+                let weights = self.kernel.transform(channels.clone(), std::mem::take(memory), false);
+                y.resize(out.len() * stride);
+                for ((fours, count), v) in tiles.panels().zip(v.chunks_exact(length)) {
+                    self.panel(&weights, (fours, count), v, [first, stride], Finish::default(), m, y);
                 }
+                for (image, (out, y)) in out.into_iter().zip(y.chunks_exact(stride)).enumerate() {
+                    let finish = self.finish.from(((index * group + image) * rows + first) * plane);
+                    for (m, (out, y)) in out.chunks_exact_mut(plane).zip(y.chunks_exact(plane)).enumerate() {
+                        vectorized(
+                            #[inline(always)]
+                            || finish.plane(y, finish.of(first + m), m * plane, out),
+                        );
+                    }
+                }
+                *memory = weights.data;
             });
         }
     }
 
     fn run(&self, batch: usize) -> Vec<f32> {
-        let mut out = vec![0.0; batch * self.weights.rows * self.size[0] * self.size[1]];
-        if batch < 4 {
-            self.by_channels(&mut out);
-        } else {
-            let per = Tiles::new(1, self.size).count;
-            // Few tiles wasted in the last panel, and at least eight tasks where the batch has them.
-            let most = (batch / 8).max(1);
-            let waste = |group: &usize| (per * group).next_multiple_of(COLS) * 1000 / (per * group);
-            let group = (1..=most.max(COLS.div_ceil(per)).min(batch)).min_by_key(waste).unwrap_or(1);
+        let mut out = vec![0.0; batch * self.kernel.sizes()[0] * self.plane()];
+        let per = Tiles::new(1, self.size).count;
+        // Few tiles wasted in the last panel.
+        let most = (batch / TASKS).max(COLS.div_ceil(per)).min(batch);
+        let waste = |group: &usize| (per * group).next_multiple_of(COLS) * 1000 / (per * group);
+        let group = (1..=most).min_by_key(waste).unwrap_or(1);
+        if batch.div_ceil(group) >= TASKS {
             self.by_images(group, &mut out);
+        } else {
+            let panels = AT_ONCE / (POINTS * COLS * self.images.channels);
+            self.by_channels((panels * COLS / per).clamp(1, batch), &mut out);
         }
         out
     }
+}
+
+/// Of every group of `each` channels, its part of every image.
+fn channels_of_images(out: &mut [f32], plane: usize, rows: usize, each: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut tasks: Vec<Vec<&mut [f32]>> = (0..rows.div_ceil(each)).map(|_| vec![]).collect();
+    for image in out.chunks_exact_mut(rows * plane) {
+        tasks.iter_mut().zip(image.chunks_mut(each * plane)).for_each(|(task, part)| task.push(part));
+    }
+    tasks
 }
 
 fn padded<'a>(data: &'a [f32], mask: Option<&'a [f32]>, channels: usize, size: [usize; 2], before: [usize; 2], out: [usize; 2]) -> Images<'a> {
     Images { data, mask, channels, size, before, padded: Tiles::new(1, out).padded() }
 }
 
-fn nine(weight: &[f32]) -> [f32; 9] {
-    *weight.first_chunk().expect("nine weights for a pair of channels")
-}
-
 /// As [`super::slices::forward`].
 pub(super) fn forward(sizes: &Sizes, x: &[f32], weight: &[f32], finish: Finish) -> Vec<f32> {
     let size = sizes.out().expect("the caller looked at the sizes");
-    let weights = Weights::new(sizes.outputs, sizes.inputs, |m, k| nine(&weight[(m * sizes.inputs + k) * 9..]));
     let images = padded(x, None, sizes.inputs, sizes.size, sizes.padding, size);
-    Correlation { images: &images, weights: &weights, size, finish }.run(sizes.batch)
+    let kernel = Kernel { weight, inputs: sizes.inputs, turned: false };
+    Correlation { images: &images, kernel, size, finish }.run(sizes.batch)
 }
 
 /// As [`super::slices::input_gradient`]: the convolution of `dy` with the weights turned around.
 pub(super) fn input_gradient(sizes: &Sizes, weight: &[f32], dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
     let out = sizes.out().expect("the caller looked at the sizes");
-    let weights = Weights::new(sizes.inputs, sizes.outputs, |m, k| {
-        let mut taps = nine(&weight[(k * sizes.inputs + m) * 9..]);
-        taps.reverse();
-        taps
-    });
     let images = padded(dy, mask, sizes.outputs, out, sizes.padding.map(|p| 2 - p), sizes.size);
-    Correlation { images: &images, weights: &weights, size: sizes.size, finish: Finish { bias: None, relu: false } }.run(sizes.batch)
-}
-
-/// `A dy Aᵀ`; the four results of a tile are the first two values of its window's first two rows.
-#[inline(always)]
-fn output_adjoint(d: &mut Window) {
-    for s in 0..2 {
-        for t in 0..COLS {
-            let (a, b) = (d[s][t], d[4 + s][t]);
-            (d[4 + s][t], d[8 + s][t], d[12 + s][t]) = (a + b, a - b, -b);
-        }
-    }
-    for r in 0..4 {
-        for t in 0..COLS {
-            let (a, b) = (d[4 * r][t], d[4 * r + 1][t]);
-            (d[4 * r + 1][t], d[4 * r + 2][t], d[4 * r + 3][t]) = (a + b, a - b, -b);
-        }
-    }
-}
-
-/// `[C / CHANNELS, POINTS, CHANNELS, n]`: what `f` makes of the windows of a group of images.
-fn spread(images: &Images, first: usize, count: usize, tiles: &Tiles, out: &mut Vec<f32>, f: impl Fn(&mut Window) + Sync) {
-    let n = tiles.stride();
-    let length = POINTS * CHANNELS * n;
-    // Tiles and channels beyond the last stay zero: `n` changes with the last group alone.
-    if out.len() != images.channels.div_ceil(CHANNELS) * length {
-        out.clear();
-        out.resize(images.channels.div_ceil(CHANNELS) * length, 0.0);
-    }
-    let [_, wide] = images.padded;
-    let plane = images.padded[0] * wide;
-    out.par_chunks_mut(length).enumerate().for_each_init(Vec::new, |buffer, (chunk, out)| {
-        buffer.resize(count * plane, 0.0);
-        for (at, c) in (chunk * CHANNELS..((chunk + 1) * CHANNELS).min(images.channels)).enumerate() {
-            (0..count).for_each(|i| images.plane((first + i) * images.channels + c, &mut buffer[i * plane..(i + 1) * plane]));
-            vectorized(|| {
-                let mut d = [[0.0; COLS]; POINTS];
-                for (panel, fours) in tiles.places.chunks(COLS / FOUR).enumerate() {
-                    windows(fours, buffer, plane, wide, &mut d);
-                    f(&mut d);
-                    let width = (tiles.count - panel * COLS).min(COLS);
-                    for (point, d) in d.iter().enumerate() {
-                        let out = &mut out[(point * CHANNELS + at) * n + panel * COLS..];
-                        match out.first_chunk_mut() {
-                            Some(out) if width == COLS => *out = *d,
-                            _ => out[..width].copy_from_slice(&d[..width]),
-                        }
-                    }
-                }
-            });
-        }
-    });
-}
-
-/// As [`super::slices::weight_gradient`], without that of the bias.
-pub(super) fn weight_gradient(sizes: &Sizes, x: &[f32], dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
-    let out = sizes.out().expect("the caller looked at the sizes");
-    let [rows, columns] = [sizes.outputs, sizes.inputs];
-    let inputs = padded(x, None, columns, sizes.size, sizes.padding, out);
-    // The results of a tile where its window starts.
-    let outputs = padded(dy, mask, rows, out, [0, 0], out);
-    let group = DOT_TILES.div_ceil(Tiles::new(1, out).count).min(sizes.batch);
-    let (mut v, mut m) = (Vec::new(), Vec::new());
-    let mut du = vec![0.0; POINTS * rows * columns];
-    for first in (0..sizes.batch).step_by(group) {
-        let count = group.min(sizes.batch - first);
-        let tiles = Tiles::new(count, out);
-        let n = tiles.stride();
-        spread(&inputs, first, count, &tiles, &mut v, input_transform);
-        spread(&outputs, first, count, &tiles, &mut m, output_adjoint);
-        du.par_chunks_mut(rows * columns).enumerate().for_each(|(point, du)| {
-            let part = |chunk: usize| (chunk * POINTS + point) * CHANNELS * n..(chunk * POINTS + point + 1) * CHANNELS * n;
-            for row in (0..rows).step_by(DOT_ROWS) {
-                let m = &m[part(row / CHANNELS)][row % CHANNELS * n..][..DOT_ROWS * n];
-                for column in (0..columns).step_by(DOT_COLS) {
-                    let v = &v[part(column / CHANNELS)][column % CHANNELS * n..][..DOT_COLS * n];
-                    for (i, sums) in dots(m, v).iter().enumerate().take(rows - row) {
-                        let du = &mut du[(row + i) * columns + column..];
-                        du.iter_mut().zip(&sums[..DOT_COLS.min(columns - column)]).for_each(|(du, sum)| *du += sum);
-                    }
-                }
-            }
-        });
-    }
-    let mut dw = vec![0.0; rows * columns * 9];
-    dw.par_chunks_mut(columns * 9).enumerate().for_each(|(row, dw)| {
-        for (column, dw) in dw.chunks_exact_mut(9).enumerate() {
-            // `Gᵀ du G`
-            let u = |point: usize| du[(point * rows + row) * columns + column];
-            let three = |a: f32, b: f32, c: f32, d: f32| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
-            let columns: [[f32; 3]; 4] = std::array::from_fn(|s| three(u(s), u(4 + s), u(8 + s), u(12 + s)));
-            for r in 0..3 {
-                dw[3 * r..3 * r + 3].copy_from_slice(&three(columns[0][r], columns[1][r], columns[2][r], columns[3][r]));
-            }
-        }
-    });
-    dw
+    let kernel = Kernel { weight, inputs: sizes.inputs, turned: true };
+    Correlation { images: &images, kernel, size: sizes.size, finish: Finish::default() }.run(sizes.batch)
 }

@@ -5,6 +5,7 @@ use super::forward::multiply;
 use super::lanes::{cut, cut_read, get, put, sum};
 use super::layer::{Sequences, Sizes, WIDE, Weights, even_chunks, pack_plain};
 use super::tile::{LANES, Lane, Packed, ROWS};
+use crate::scratch::Buffer;
 use crate::simd::{Work, prefetch, run_vectorized};
 use rayon::prelude::*;
 
@@ -42,7 +43,7 @@ struct Track<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Backward {
     /// `[N, SLOTS, H]`
-    pub(super) slots: Vec<f32>,
+    pub(super) slots: Buffer,
     /// `[B, P]`
     pub(super) dh: Vec<f32>,
     /// `[B, H]`
@@ -59,7 +60,7 @@ pub(super) fn backward<C: Cell<V>, const V: usize>(
     weights: Weights,
     [h, c]: [&[f32]; 2],
     [y, cells]: [&[f32]; 2],
-    slots: Vec<f32>,
+    slots: Buffer,
     above: Above,
 ) -> Backward {
     let Sizes { hidden, outputs, .. } = sizes;

@@ -6,6 +6,7 @@ use super::layer::{Sequences, Sizes, WIDE, Weights, even_chunks, pack_gates, pac
 use super::tile::{LANES, Lane, Packed, ROWS, product};
 use super::together;
 use crate::gemm::{Matrix, Threads, gemm};
+use crate::scratch::Buffer;
 use crate::simd::{Work, prefetch, run_vectorized};
 use rayon::prelude::*;
 
@@ -22,11 +23,11 @@ pub(super) struct Forward {
     /// The last `c` of every sequence: `[B, H]`
     pub(super) c: Vec<f32>,
     /// `[N, SLOTS, H]`
-    pub(super) slots: Vec<f32>,
+    pub(super) slots: Buffer,
     /// `c` of every step: `[N, H]`
-    pub(super) cells: Vec<f32>,
+    pub(super) cells: Buffer,
     /// What is projected: `[N, H]`
-    pub(super) units: Vec<f32>,
+    pub(super) units: Buffer,
 }
 
 /// A sequence on its way.
@@ -54,12 +55,12 @@ pub(super) fn forward<C: Cell<V>, const V: usize>(
 ) -> Forward {
     let Sizes { inputs, hidden, outputs } = sizes;
     let (n, width, lengths) = (sequences.rows(), C::SLOTS * hidden, &sequences.lengths);
-    let kept = |keeps: bool| vec![0.0; if keeps { n * hidden } else { 0 }];
+    let kept = |keeps: bool| Buffer::new(if keeps { n * hidden } else { 0 });
     let mut out = Forward {
         y: vec![0.0; n * outputs],
         h: h.to_vec(),
         c: c.to_vec(),
-        slots: vec![0.0; n * width],
+        slots: Buffer::new(n * width),
         cells: kept(C::MEMORY && train),
         units: kept(weights.w_hr.is_some() && train),
     };

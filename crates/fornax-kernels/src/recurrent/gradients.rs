@@ -31,7 +31,7 @@ pub(super) fn gradients<C: Cell<V>, const V: usize>(
 ) -> Gradients {
     let Sizes { inputs, hidden, outputs } = sizes;
     let (n, width) = (sequences.rows(), C::SLOTS * hidden);
-    let slots = &mut after.slots;
+    let slots = &mut after.slots[..];
     let mut out = Gradients::default();
     if wanted[0] {
         out.x = vec![0.0; n * inputs];

@@ -3,6 +3,8 @@
 //! An element of a result is one chain of fused multiply-adds over `k` in rising order, whatever the processor and however rows are
 //! grouped: so its bits do not depend on who computes it.
 
+use crate::transpose::transpose;
+
 /// Floats that are handled together.
 pub(super) const LANES: usize = 16;
 /// So many columns of a row.
@@ -23,6 +25,13 @@ impl<const V: usize> Packed<V> {
         use rayon::prelude::*;
         let mut data = vec![[[0.0; LANES]; V]; panels * depth];
         data.par_chunks_mut(depth.max(1)).enumerate().for_each(|(p, panel)| {
+            if stride == 1 && (0..V).all(|v| rows_of(&column, p, v).is_some()) {
+                for v in 0..V {
+                    let (start, apart) = rows_of(&column, p, v).expect("looked at just now");
+                    transpose(&w[start..], [LANES, depth], apart, &mut panel.as_flattened_mut().as_flattened_mut()[v * LANES..], V * LANES);
+                }
+                return;
+            }
             // Blocks that stay in the nearest cache, for reading goes along `k` and writing across it.
             for (block, panel) in panel.chunks_mut(LANES).enumerate() {
                 for (v, i) in (0..V).flat_map(|v| (0..LANES).map(move |i| (v, i))) {
@@ -44,6 +53,13 @@ impl<const V: usize> Packed<V> {
     pub(super) fn panels(&self) -> usize {
         self.data.len() / self.depth.max(1)
     }
+}
+
+/// Where a lane's first column begins, and the columns' distance, if all are there and equally far from each other.
+fn rows_of(column: &impl Fn(usize, usize, usize) -> Option<usize>, panel: usize, lane: usize) -> Option<(usize, usize)> {
+    let (first, second) = (column(panel, lane, 0)?, column(panel, lane, 1)?);
+    let apart = second.checked_sub(first)?;
+    (0..LANES).all(|i| column(panel, lane, i) == Some(first + i * apart)).then_some((first, apart))
 }
 
 /// `out[r] = Σₖ a[r][k] panel[k]`, for up to [`ROWS`] rows.
