@@ -19,6 +19,7 @@ pub(crate) enum Purpose {
     HoldOut = 3,
     Sound = 4,
     Spectrogram = 5,
+    Splice = 6,
 }
 
 impl Stream {
@@ -41,6 +42,12 @@ impl Stream {
     /// Uniform in `[-limit, limit)`.
     pub(crate) fn symmetric(&mut self, limit: f64) -> f64 {
         (2.0 * self.uniform() - 1.0) * limit
+    }
+
+    /// Normal with mean 0 and deviation 1 (Box and Muller, "A note on the generation of random normal deviates", 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let (u, v) = (self.uniform(), self.uniform());
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
 
     /// Uniform in `0..n`, without bias (Lemire, "Fast random integer generation in an interval", 2019).

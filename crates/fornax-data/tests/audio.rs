@@ -1,9 +1,6 @@
-//! Sound: every WAV format, torchaudio's and librosa's values (`reference/audio.py`), augmentation, and files that are no sound.
+//! Sound: every WAV format, torchaudio's and librosa's values (`reference/audio.py`), and files that are no sound.
 
-use fornax_data::audio::{
-    Edge, Frames, Log, MelConfig, MelScale, MfccConfig, Sound, SoundAugment, SpecAugment, StftConfig, deltas, mix, read_wav, wav_from_bytes,
-    write_wav,
-};
+use fornax_data::audio::{Edge, Frames, Log, MelConfig, MelScale, MfccConfig, Sound, StftConfig, deltas, read_wav, wav_from_bytes, write_wav};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::path::Path;
@@ -293,106 +290,4 @@ fn features_are_standardized_over_the_frames() {
     let mut frames = Frames { values: vec![1.0, 5.0, 3.0, 5.0], width: 2 };
     frames.standardize();
     assert_eq!(frames.values, [-1.0, 0.0, 1.0, 0.0]);
-}
-
-fn all() -> SoundAugment {
-    SoundAugment { shift: 0.05, gain: 6.0, speed: 0.1, noise: 1.0, noise_ratio: 10.0 }
-}
-
-#[test]
-fn augmentation_follows_from_seed_epoch_and_index() {
-    let sound = speech();
-    assert_eq!(SoundAugment::default().apply(1, 2, 3, &sound), sound);
-    let first = all().apply(1, 2, 3, &sound);
-    assert_eq!(first, all().apply(1, 2, 3, &sound));
-    for (seed, epoch, index) in [(2, 2, 3), (1, 3, 3), (1, 2, 4), (3, 2, 1)] {
-        assert_ne!(first, all().apply(seed, epoch, index, &sound));
-    }
-    for (name, augment) in [
-        ("shift", SoundAugment { shift: 0.05, ..SoundAugment::default() }),
-        ("gain", SoundAugment { gain: 6.0, ..SoundAugment::default() }),
-        ("speed", SoundAugment { speed: 0.1, ..SoundAugment::default() }),
-        ("noise", SoundAugment { noise: 1.0, ..SoundAugment::default() }),
-    ] {
-        let changed = augment.apply(0, 0, 0, &sound);
-        assert_ne!(changed.samples, sound.samples, "{name}");
-        assert_eq!(changed.samples.len() == sound.samples.len(), name != "speed", "{name}");
-        assert!(augment.check().is_ok());
-    }
-    // A shift moves, and fills with silence.
-    let shifted = SoundAugment { shift: 0.05, ..SoundAugment::default() }.apply(0, 0, 5, &sound);
-    let by = (-400..=400i64).filter(|by| {
-        (0..3000i64).all(|i| shifted.samples[i as usize] == usize::try_from(i - by).ok().and_then(|i| sound.samples.get(i)).copied().unwrap_or(0.0))
-    });
-    assert_eq!(by.count(), 1);
-    let error = SoundAugment { noise: 2.0, ..all() }.check().unwrap_err().to_string();
-    assert!(error.contains("`noise` must be from 0 to 1, not 2"), "{error}");
-    assert!(serde_json::from_str::<SoundAugment>(r#"{"nois": 3}"#).is_err());
-}
-
-/// The numbers that this version draws: a change here breaks the exact resume of older runs.
-#[test]
-fn the_drawn_numbers_are_pinned() {
-    let sum = |x: &[f32]| x.iter().map(|x| f64::from(x.abs())).sum::<f64>();
-    let sound = all().apply(1, 2, 3, &speech());
-    let mut frames = Frames { values: vec![1.0; 50 * 20], width: 20 };
-    policy().apply(1, 2, 3, &mut frames);
-    assert_eq!(format!("{} {:.3} {}", sound.samples.len(), sum(&sound.samples), sum(&frames.values)), PINNED);
-}
-const PINNED: &str = "3265 335.337 820";
-
-#[test]
-fn noise_has_the_power_that_was_asked_for() {
-    let sound = speech();
-    let noise: Vec<f32> = (0..700).map(|i| ((i * 7919) % 101) as f32 / 50.0 - 1.0).collect();
-    for ratio in [0.0, 10.0, 20.0] {
-        let mut mixed = sound.samples.clone();
-        mix(&mut mixed, &noise, ratio);
-        let power = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>();
-        let signal = power(&mut sound.samples.iter().map(|x| f64::from(*x)));
-        let added = power(&mut mixed.iter().zip(&sound.samples).map(|(a, b)| f64::from(a - b)));
-        assert!((10.0 * (signal / added).log10() - ratio).abs() < 0.1, "{ratio}");
-    }
-    let mut silence = vec![0.0; 5];
-    mix(&mut silence, &noise, 0.0);
-    mix(&mut silence, &[], 0.0);
-    assert_eq!(silence, [0.0; 5]);
-}
-
-fn policy() -> SpecAugment {
-    SpecAugment { time_masks: 2, time_width: 10, time_share: Some(0.3), frequency_masks: 1, frequency_width: 6 }
-}
-
-#[test]
-fn bands_of_a_spectrogram_are_blanked() {
-    let blanked = |policy: SpecAugment, index: u64, count: usize| {
-        let mut frames = Frames { values: vec![1.0; count * 20], width: 20 };
-        policy.apply(0, 0, index, &mut frames);
-        frames
-    };
-    assert!(blanked(SpecAugment::default(), 0, 50).values.iter().all(|x| *x == 1.0));
-    let (mut widest, mut highest) = (0, 0);
-    for index in 0..300 {
-        let frames = blanked(SpecAugment { time_masks: 1, ..policy() }, index, 50);
-        let rows: Vec<usize> = (0..50).filter(|t| frames.values[t * 20..][..20].iter().all(|x| *x == 0.0)).collect();
-        let columns: Vec<usize> = (0..20).filter(|d| (0..50).all(|t| frames.values[t * 20 + d] == 0.0)).collect();
-        for band in [&rows, &columns] {
-            assert!(band.windows(2).all(|pair| pair[1] == pair[0] + 1), "a band is in one piece");
-        }
-        let zeros = frames.values.iter().filter(|x| **x == 0.0).count();
-        assert_eq!(zeros, rows.len() * 20 + columns.len() * 50 - rows.len() * columns.len());
-        (widest, highest) = (widest.max(rows.len()), highest.max(columns.len()));
-    }
-    assert_eq!((widest, highest), (10, 6));
-    // A share of few frames is less than the width.
-    assert!(
-        (0..200).all(|index| blanked(SpecAugment { frequency_masks: 0, time_masks: 1, ..policy() }, index, 10)
-            .values
-            .iter()
-            .filter(|x| **x == 0.0)
-            .count()
-            <= 60)
-    );
-    assert_eq!(blanked(policy(), 7, 50), blanked(policy(), 7, 50));
-    blanked(SpecAugment::librispeech_basic(), 0, 0);
 }

@@ -97,7 +97,7 @@ impl CtcLoss {
 fn loss(logits: &[f64], classes: usize, target: &[usize], blank: usize) -> (f64, Vec<f64>) {
     let (states, time) = (2 * target.len() + 1, logits.len() / classes.max(1));
     // Blanks around and between the labels.
-    let label = |s: usize| if s % 2 == 0 { blank } else { target[s / 2] };
+    let label = |s: usize| if s.is_multiple_of(2) { blank } else { target[s / 2] };
     let log_p = log_softmax(logits, classes);
     let p = |t: usize, s: usize| log_p[t * classes + label(s)];
     // A label may follow another one at once, if it differs.

@@ -65,7 +65,7 @@ impl SoundAugment {
         }
         if noisy {
             let mut stream = Stream::new(Purpose::Sound, &[seed, epoch, index, 1]);
-            let noise: Vec<f32> = (0..sound.samples.len()).map(|_| normal(&mut stream) as f32).collect();
+            let noise: Vec<f32> = (0..sound.samples.len()).map(|_| stream.normal() as f32).collect();
             mix(&mut sound.samples, &noise, ratio);
         }
         sound
@@ -91,10 +91,4 @@ fn faster(sound: &Sound, speed: f64) -> Sound {
     let thousandths = (speed * 1000.0).round() as u32;
     let samples = Sound { rate: thousandths, samples: sound.samples.clone() }.resample(1000).samples;
     Sound { rate: sound.rate, samples }
-}
-
-/// Box and Muller, "A note on the generation of random normal deviates", 1958.
-fn normal(stream: &mut Stream) -> f64 {
-    let (u, v) = (stream.uniform(), stream.uniform());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }

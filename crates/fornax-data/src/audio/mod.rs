@@ -15,12 +15,14 @@ mod fft;
 mod mel;
 mod resample;
 mod spec_augment;
+mod splice;
 mod stft;
 mod wav;
 
 pub use augment::{SoundAugment, mix};
 pub use mel::{Log, Mel, MelConfig, MelScale, Mfcc, MfccConfig, deltas};
 pub use spec_augment::SpecAugment;
+pub use splice::{Segment, Splice, Spliced};
 pub use stft::{Edge, Stft, StftConfig};
 pub use wav::{Sound, read_wav, wav_from_bytes, write_wav};
 
