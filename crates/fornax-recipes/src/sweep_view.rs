@@ -80,7 +80,14 @@ fn draw(
         .x_label_area_size(40)
         .y_label_area_size(64)
         .build_cartesian_2d(left..right, (low..high).log_scale())?;
-    chart.configure_mesh().x_desc("step").y_desc(y).y_label_formatter(&|v| format!("{v:.3}")).light_line_style(WHITE.mix(0.0)).draw()?;
+    chart
+        .configure_mesh()
+        .x_desc("step")
+        .y_desc(y)
+        .x_label_formatter(&|v| format!("{v:.0}"))
+        .y_label_formatter(&|v| format!("{v:.3}"))
+        .light_line_style(WHITE.mix(0.0))
+        .draw()?;
     let colour = |i: usize| HSLColor(i as f64 * 0.618_034 % 1.0, 0.65, 0.32 + 0.12 * (i % 3) as f64);
     let mut ends = vec![];
     for (i, cell) in cells.iter().enumerate() {
