@@ -56,8 +56,8 @@ pub(crate) fn chart(cells: &[&Cell], y: &str) -> String {
     // What diverges leaves the picture at its top.
     let mut first: Vec<f64> = cells.iter().map(|cell| points(cell)[0].1).collect();
     first.sort_by(f64::total_cmp);
-    let low = all.iter().map(|p| p.1).fold(f64::INFINITY, f64::min) * 0.95;
-    let high = (first[first.len() / 2] * 1.6).max(low * 1.5);
+    let low = all.iter().map(|p| p.1).fold(f64::INFINITY, f64::min) * 0.98;
+    let high = (first[first.len() / 2] * 1.15).max(low * 1.2);
     let (left, right) = all.iter().fold((f64::INFINITY, 0f64), |(a, b), p| (a.min(p.0), b.max(p.0)));
     let mut svg = String::new();
     // A chart that cannot be drawn is left out: the numbers are there.
@@ -73,28 +73,31 @@ fn draw(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
+    // A logarithmic axis has marks at powers of ten alone: where there are few, a plain one shows more.
+    let logarithmic = high / low > 8.0;
+    let height = |y: f64| if logarithmic { y.clamp(low, high).log10() } else { y.clamp(low, high) };
     let (plot, names) = root.split_horizontally(SIZE.0 - 230);
     let mut chart = ChartBuilder::on(&plot)
         .margin(14)
         .margin_right(4)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d(left..right, (low..high).log_scale())?;
+        .build_cartesian_2d(left..right, height(low)..height(high))?;
     chart
         .configure_mesh()
         .x_desc("step")
         .y_desc(y)
         .x_label_formatter(&|v| format!("{v:.0}"))
-        .y_label_formatter(&|v| format!("{v:.3}"))
+        .y_label_formatter(&|&v| format!("{:.3}", if logarithmic { 10f64.powf(v) } else { v }))
         .light_line_style(WHITE.mix(0.0))
         .draw()?;
     let colour = |i: usize| HSLColor(i as f64 * 0.618_034 % 1.0, 0.65, 0.32 + 0.12 * (i % 3) as f64);
     let mut ends = vec![];
     for (i, cell) in cells.iter().enumerate() {
         let points = points(cell);
-        chart.draw_series(LineSeries::new(points.iter().map(|&(x, y)| (x, y.clamp(low, high))), colour(i).stroke_width(2)))?;
+        chart.draw_series(LineSeries::new(points.iter().map(|&(x, y)| (x, height(y))), colour(i).stroke_width(2)))?;
         let end = points[points.len() - 1];
-        let at = chart.backend_coord(&(end.0, end.1.clamp(low, high)));
+        let at = chart.backend_coord(&(end.0, height(end.1)));
         ends.push((at.1, i, cell.name()));
     }
     // Labels in the order of the ends, apart from each other, as near to them as that lets.
