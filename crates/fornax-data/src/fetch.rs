@@ -34,8 +34,9 @@ pub fn fetch(set: &DataSet, from: Option<&Path>, progress: &mut dyn FnMut(&str, 
 /// As [`fetch`].
 pub fn fetch_into(set: &DataSet, folder: &Path, from: Option<&Path>, progress: &mut dyn FnMut(&str, u64, Option<u64>)) -> Result<(), DataError> {
     if set.files.is_empty() {
-        let place =
-            set.embedded.map_or_else(|| format!("get it from {} and give its folder with --data DIR", set.home), |about| format!("there is {about}"));
+        let place = set
+            .embedded
+            .map_or_else(|| format!("get it from {} and give its folder with --data DIR", set.home), |_| "it comes with Fornax as a whole".into());
         return Err(DataError::Invalid(format!("{} has nothing to fetch: {place}", set.title)));
     }
     fs::create_dir_all(folder).map_err(DataError::io("make the folder for the data", folder))?;

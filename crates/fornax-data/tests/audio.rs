@@ -238,6 +238,22 @@ fn digits_are_found_in_folders_and_archives() {
 }
 
 #[test]
+fn takes_are_split_as_published() {
+    use fornax_data::{FSDD, Split, resolve};
+    let folder = tempfile::tempdir().unwrap();
+    for take in 0..52 {
+        let path = folder.path().join(format!("8_bo_{take}.wav"));
+        write_wav(&path, &Sound { rate: 8000, samples: vec![0.0; take + 1] }).unwrap();
+    }
+    let found = resolve(&FSDD, Some(folder.path())).unwrap();
+    for (split, takes) in [(Split::Test, 0..5), (Split::Valid, 5..10), (Split::Train, 10..50)] {
+        let mut lengths: Vec<usize> = found.load_sounds(split).unwrap().sounds.iter().map(|sound| sound.samples.len() - 1).collect();
+        lengths.sort_unstable();
+        assert_eq!(lengths, takes.collect::<Vec<_>>(), "{split}");
+    }
+}
+
+#[test]
 fn a_tone_keeps_its_pitch_at_another_rate() {
     let tone = |rate: u32, seconds: f64| -> Vec<f32> {
         (0..(f64::from(rate) * seconds) as usize).map(|i| (std::f64::consts::TAU * 440.0 * i as f64 / f64::from(rate)).sin() as f32).collect()
