@@ -14,7 +14,7 @@ pub(crate) fn run(args: &DataArgs) -> Result<u8> {
         DataCommand::List => {
             for set in DATA_SETS {
                 let place = resolve(set, None).map_or_else(|_| "not on this machine".to_string(), |found| found.describe());
-                ui::out(format!("{:<14} {}\n{:14} licence: {}\n{:14} {place}", set.name, set.about, "", set.licence, ""));
+                ui::out(format!("{:<16} {}\n{:16} licence: {}\n{:16} {place}", set.name, set.about, "", set.licence, ""));
             }
         }
         DataCommand::Fetch { name, from } => {

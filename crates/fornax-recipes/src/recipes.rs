@@ -50,7 +50,7 @@ pub(crate) fn list(as_json: bool) -> Result<u8> {
         return Ok(0);
     }
     for entry in RECIPES {
-        ui::out(format!("{:<14} {}\n{:14} published: {}\n{:14} measured:  {}", entry.name, entry.about, "", entry.published, "", entry.measured));
+        ui::out(format!("{:<15} {}\n{:15} published: {}\n{:15} measured:  {}", entry.name, entry.about, "", entry.published, "", entry.measured));
     }
     ui::out("\nfornax train NAME starts one; fornax train NAME --show-config prints its fields.");
     Ok(0)
