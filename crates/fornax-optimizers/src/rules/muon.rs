@@ -30,7 +30,7 @@ pub struct Muon {
     pub match_rms_adamw: bool,
     /// λ, of AdamW too: 0.1.
     pub weight_decay: f64,
-    /// Words separated by commas: "embed,head".
+    /// Words separated by commas: "embed,token,position,head".
     pub adamw_names: String,
     /// Multiplies η for AdamW: 1.
     pub adamw_lr_scale: f64,
@@ -51,7 +51,7 @@ impl Default for Muon {
             epsilon: 1e-7,
             match_rms_adamw: false,
             weight_decay: 0.1,
-            adamw_names: "embed,head".into(),
+            adamw_names: "embed,token,position,head".into(),
             adamw_lr_scale: 1.0,
             adamw_beta1: 0.9,
             adamw_beta2: 0.95,
