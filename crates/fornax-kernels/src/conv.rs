@@ -13,6 +13,8 @@ mod slices;
 mod tile;
 mod weight_gradient;
 mod winograd;
+mod winograd_tiles;
+mod winograd_weights;
 
 /// `y = w ∗ x + b`: `[B, C, H, W], [C', C, K, L], [C'] -> [B, C', H', W']`, `H' = (H + 2 padding − K) / stride + 1`
 ///

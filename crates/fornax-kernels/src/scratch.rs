@@ -95,10 +95,8 @@ mod tests {
         drop((first, second));
         let kept: usize = free().iter().map(Vec::len).sum();
         assert!((5000..=KEPT).contains(&kept), "{kept}");
-        for _ in 0..3 {
-            drop(Buffer::new(KEPT / 2 + 1));
-            drop(Buffer::new(KEPT + 1));
-        }
+        let [large, half, other_half] = [KEPT + 1, KEPT / 2 + 1, KEPT / 2 + 1].map(Buffer::new);
+        drop((large, half, other_half));
         assert!(free().iter().map(Vec::len).sum::<usize>() <= KEPT);
         assert!(Buffer::new(0).is_empty());
     }

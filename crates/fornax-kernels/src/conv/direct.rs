@@ -159,9 +159,6 @@ impl Pass<'_> {
         panel.resize(DEPTH * COLS, 0.0);
         sums.resize(rows.div_ceil(ROWS), [0.0; ROWS * COLS]);
         for first in (0..places.count).step_by(COLS) {
-            if self.offsets.is_empty() {
-                sums.fill([0.0; ROWS * COLS]);
-            }
             for (block, offsets) in self.offsets.chunks(DEPTH).enumerate() {
                 let panel = &mut panel[..offsets.len() * COLS];
                 self.copy(places, first, data, offsets, panel, COLS);
@@ -223,14 +220,14 @@ impl Correlation<'_> {
             for (pass, places) in self.passes.iter().zip(&places) {
                 let depth = pass.offsets.len();
                 // At once as many panels as a second-level cache or two have room for.
-                let panels = (WINDOWS / (depth.max(1) * COLS)).max(1);
+                let panels = (WINDOWS / (depth * COLS)).max(1);
                 // A panel of few positions is no wider than they are.
                 let width = places.count.next_multiple_of(16).min(COLS);
                 let at: Vec<usize> = (0..depth).map(|k| k * width).collect();
                 for start in (0..places.count).step_by(panels * COLS) {
                     let firsts = || (start..places.count).step_by(COLS).take(panels);
                     windows.resize(firsts().count() * depth * width + COLS);
-                    windows.par_chunks_mut((depth * width).max(1)).zip(firsts().collect::<Vec<_>>()).for_each(|(windows, first)| {
+                    windows.par_chunks_mut(depth * width).zip(firsts().collect::<Vec<_>>()).for_each(|(windows, first)| {
                         let blocks = windows.par_chunks_mut(DEPTH * width).zip(pass.offsets.par_chunks(DEPTH));
                         blocks.for_each(|(windows, offsets)| pass.copy(places, first, data, offsets, windows, width));
                     });
@@ -239,9 +236,6 @@ impl Correlation<'_> {
                         sums.resize((channels[1] - channels[0]).div_ceil(ROWS), [0.0; ROWS * COLS]);
                         let finish = self.finish.from((image * rows + channels[0]) * plane);
                         for (index, first) in firsts().enumerate() {
-                            if depth == 0 {
-                                sums.fill([0.0; ROWS * COLS]);
-                            }
                             let panel: Vec<Right> = at.chunks(DEPTH).map(|at| Right::new(&windows, at, index * depth * width)).collect();
                             // Rows of weights from end to end: they come from far, and once.
                             for (sums, row) in sums.iter_mut().zip((channels[0]..channels[1]).step_by(ROWS)) {
@@ -284,6 +278,8 @@ pub(super) fn forward(sizes: &Sizes, x: &[f32], weight: &[f32], finish: Finish) 
 /// As [`super::slices::input_gradient`].
 pub(super) fn input_gradient(sizes: &Sizes, weight: &[f32], dy: &[f32], mask: Option<&[f32]>) -> Vec<f32> {
     let images = sizes.gradients(dy, mask, sizes.out().expect("the caller looked at the sizes"));
-    let passes = backward_passes(sizes, weight, images.before, images.padded);
+    let mut passes = backward_passes(sizes, weight, images.before, images.padded);
+    // What no window saw has no gradient, and `run` begins with zeros.
+    passes.retain(|pass| !pass.offsets.is_empty());
     Correlation { images, passes, rows: sizes.inputs, size: sizes.size, finish: Finish::default() }.run(sizes.batch)
 }
