@@ -51,9 +51,9 @@ pub(crate) fn text<M: LanguageModel>(args: &GenerateArgs, trained: &Trained, mod
         key.uniform(drawn)
     };
     let began = Instant::now();
-    let mut out = std::io::stdout().lock();
-    let mut say = |text: &str| {
+    let say = |text: &str| {
         if !args.json {
+            let mut out = std::io::stdout().lock();
             // A reader that went away is no error of ours.
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         }
@@ -61,8 +61,6 @@ pub(crate) fn text<M: LanguageModel>(args: &GenerateArgs, trained: &Trained, mod
     say(args.prompt.trim_start_matches('\n'));
     let tokens = generate(model, &prompt, args.max_new_tokens, sampling, &trained.device, draw, |token| say(&classes[token as usize]));
     say("\n");
-    drop(say);
-    drop(out);
     let rate = tokens.len() as f64 / began.elapsed().as_secs_f64().max(1e-9);
     ui::note(format!("{} characters, {rate:.0} a second", tokens.len()));
     if args.json {
