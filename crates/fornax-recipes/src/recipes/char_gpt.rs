@@ -9,7 +9,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "char-gpt",
     about: "a small GPT on the characters of Shakespeare: 4 blocks of 128, context 64, nanoGPT's example for a CPU",
     published: "1.88 nats after 2,000 steps on random blocks (nanoGPT's README)",
-    measured: "see the table in README.md",
+    measured: "not yet",
     config,
 };
 
