@@ -9,7 +9,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "char-gpt",
     about: "a small GPT on the characters of Shakespeare: 4 blocks of 128, context 64, nanoGPT's example for a CPU",
     published: "1.88 nats after 2,000 steps on random blocks (nanoGPT's README)",
-    measured: "not yet",
+    measured: "1.892 nats on the validation text of tiny Shakespeare, seed 0, 100 s",
     config,
 };
 
