@@ -87,7 +87,8 @@ fn run(op: Op, case: Case, device: &Device, dtype: DType) -> Outcome {
 fn assert_close(got: &TensorData, want: &TensorData, what: &str) {
     assert_eq!(got.shape(), want.shape(), "{what}");
     let (got, want): (Vec<f64>, Vec<f64>) = (got.iter::<f64>().collect(), want.iter::<f64>().collect());
-    let scale = want.iter().fold(1e-3, |m: f64, x| m.max(x.abs()));
+    // Gradients are sums of values of order one, which may cancel to next to nothing where there is but one.
+    let scale = want.iter().fold(0.1, |m: f64, x| m.max(x.abs()));
     for (i, (got, want)) in got.iter().zip(&want).enumerate() {
         assert!((got - want).abs() <= 2e-5 * scale, "{what}, element {i}: {got} is not {want} (of at most {scale})");
     }
