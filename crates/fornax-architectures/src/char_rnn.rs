@@ -1,4 +1,4 @@
-use crate::sequence_encoder::cell_name;
+use crate::{LanguageModel, sequence_encoder::cell_name};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use fornax_layers::{
@@ -25,18 +25,20 @@ pub struct CharRnnConfig {
     pub dropout: f64,
     /// The head is the embedding, which must be as wide as `H`.
     pub tied: bool,
+    /// Tokens that gradients reach back over when it is trained piece by piece: truncated back-propagation through time. The state goes further.
+    pub bptt: usize,
 }
 
 impl CharRnnConfig {
-    /// LSTM layers, vectors of their size, a head of its own, no dropout.
+    /// LSTM layers, vectors of their size, a head of its own, no dropout, pieces of 64.
     pub fn new(vocabulary: usize, hidden: usize, layers: usize) -> Self {
-        Self { vocabulary, embedding: hidden, cell: Cell::Lstm, hidden, layers, dropout: 0.0, tied: false }
+        Self { vocabulary, embedding: hidden, cell: Cell::Lstm, hidden, layers, dropout: 0.0, tied: false, bptt: 64 }
     }
 
     /// Two layers of 128 over 65 characters with dropout 0.5, the defaults of char-rnn: Karpathy, "The unreasonable effectiveness of recurrent neural
     /// networks", 2015. There characters are one-hot, which is an embedding into the first layer's gates.
     pub fn char_rnn() -> Self {
-        Self { dropout: 0.5, ..Self::new(65, 128, 2) }
+        Self { dropout: 0.5, bptt: 50, ..Self::new(65, 128, 2) }
     }
 
     /// Trainable parameters.
@@ -115,5 +117,26 @@ impl CharRnn {
     /// As [`CharRnn::forward_with`].
     pub fn forward(&self, tokens: Tensor<2, Int>, state: Option<&[RecurrentState]>) -> (Tensor<3>, Vec<RecurrentState>) {
         self.forward_with(tokens, state, &mut NoTap)
+    }
+}
+
+/// Its memory is `h` of every layer, and `c` of LSTM layers, layer after layer: `[1, B, H]` each.
+impl LanguageModel for CharRnn {
+    const CARRIES: bool = true;
+
+    /// All of the text.
+    fn context(&self) -> usize {
+        usize::MAX
+    }
+
+    fn forward_with<S: Tap>(&self, tokens: Tensor<2, Int>, tap: &mut S) -> Tensor<3> {
+        CharRnn::forward_with(self, tokens, None, tap).0
+    }
+
+    fn forward_from(&self, tokens: Tensor<2, Int>, memory: &[Tensor<3>]) -> (Tensor<3>, Vec<Tensor<3>>) {
+        let a_layer = memory.len() / self.layers.len();
+        let states: Vec<_> = memory.chunks(a_layer.max(1)).map(|part| RecurrentState { h: part[0].clone(), c: part.get(1).cloned() }).collect();
+        let (logits, after) = CharRnn::forward(self, tokens, (!states.is_empty()).then_some(&states[..]));
+        (logits, after.into_iter().flat_map(|state| [Some(state.h), state.c].into_iter().flatten()).collect())
     }
 }

@@ -75,10 +75,13 @@ pub fn generate<M: LanguageModel>(
 ) -> Vec<u32> {
     assert!(!prompt.is_empty(), "there is nothing to go on with");
     let mut tokens = prompt.to_vec();
+    let (mut memory, mut seen) = (vec![], 0);
     for _ in 0..count {
-        let window: Vec<i64> = tokens[tokens.len().saturating_sub(model.context())..].iter().map(|&token| i64::from(token)).collect();
+        let from = if M::CARRIES { seen } else { tokens.len().saturating_sub(model.context()) };
+        let window: Vec<i64> = tokens[from..].iter().map(|&token| i64::from(token)).collect();
         let time = window.len();
-        let logits = model.forward(Tensor::<2, Int>::from_data(TensorData::new(window, [1, time]), device));
+        let (logits, after) = model.forward_from(Tensor::<2, Int>::from_data(TensorData::new(window, [1, time]), device), &memory);
+        (memory, seen) = (after, tokens.len());
         let [_, _, vocabulary] = logits.dims();
         let last: Vec<f32> = logits.narrow(1, time - 1, 1).reshape([vocabulary]).into_data().iter::<f32>().collect();
         let token = sampling.next(&last, draw()) as u32;

@@ -60,6 +60,9 @@ pub trait ImageClassifier: Module {
 
 /// A model from tokens to the logits of the next ones.
 pub trait LanguageModel: Module {
+    /// Whether it carries a memory from a piece of a text to the next, so that it sees all of what came before.
+    const CARRIES: bool = false;
+
     /// Tokens that it looks at, at most.
     fn context(&self) -> usize;
 
@@ -69,5 +72,12 @@ pub trait LanguageModel: Module {
     /// Logits of each next token: `[B, T] -> [B, T, V]`
     fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         self.forward_with(tokens, &mut NoTap)
+    }
+
+    /// Logits of each next token, going on from the memory of the text before, and the memory after: `[B, T] -> [B, T, V]`
+    ///
+    /// At the beginning the memory is empty. It always is for a model that carries none.
+    fn forward_from(&self, tokens: Tensor<2, Int>, _memory: &[Tensor<3>]) -> (Tensor<3>, Vec<Tensor<3>>) {
+        (self.forward(tokens), vec![])
     }
 }

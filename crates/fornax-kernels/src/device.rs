@@ -170,13 +170,16 @@ fn parse_device(name: Option<&str>) -> Option<(Option<Kind>, usize)> {
     }
 }
 
+/// Of a thread of the pool, bytes: what a process's first thread has, as whole commands run there ([`in_pool`]).
+const STACK: usize = 8 << 20;
+
 /// Sets the threads of every CPU backend in this process. Call it before the first tensor; later calls are ignored.
 ///
 /// The same number of threads gives the same bits.
 pub fn set_threads(threads: usize) {
     let threads = threads.max(1);
     // An error means that the pool exists already, which is what "later calls are ignored" says.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build_global();
     #[cfg(feature = "tch")]
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
 }

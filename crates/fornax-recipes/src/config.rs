@@ -11,12 +11,12 @@ use crate::{
 };
 use anyhow::Result;
 use burn::tensor::Device;
-use fornax_architectures::{ConvNetConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig};
+use fornax_architectures::{CharRnnConfig, ConvNetConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig};
 use fornax_data::{
     Augment,
     audio::{SoundAugment, SpecAugment},
 };
-use fornax_kernels::device::BackendName;
+use fornax_kernels::device::{BackendName, in_pool};
 use fornax_optimizers::{
     Rule, RuleConfig, RuleError, Schedule,
     schedule::{ScheduleConfig, ScheduleError},
@@ -196,19 +196,27 @@ pub(crate) enum ModelConfig {
     LeNet5(LeNet5Config),
     Mlp(MlpConfig),
     Gpt(GptConfig),
+    CharRnn(CharRnnConfig),
     Sequence(SequenceClassifierConfig),
 }
 
 impl ModelConfig {
     /// Hands the task of this model to `job`: the one place that knows every architecture.
-    pub(crate) fn with<J: Job>(&self, job: J) -> Result<J::Output> {
-        match self {
+    ///
+    /// It works on a thread of the pool, where an operation need not wake one and wait for it.
+    pub(crate) fn with<J: Job<Output: Send> + Send>(&self, job: J) -> Result<J::Output> {
+        in_pool(|| match self {
             Self::ConvNet(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::LeNet5(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Mlp(config) => job.run(Images(|device: &Device| config.init(device))),
-            Self::Gpt(config) => job.run(Text(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
+            Self::Gpt(config) => job.run(Text::new(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
+            Self::CharRnn(config) => job.run(Text::new(|vocabulary, device: &Device| CharRnnConfig { vocabulary, ..*config }.init(device), config.bptt)),
             Self::Sequence(config) => job.run(Sequences(|device: &Device| config.init(device), config.encoder.inputs)),
-        }
+        })
+    }
+
+    fn learns_text(&self) -> bool {
+        matches!(self, Self::Gpt(_) | Self::CharRnn(_))
     }
 
     /// Channels, height and width of an image; nothing of other models.
@@ -216,7 +224,7 @@ impl ModelConfig {
         match self {
             Self::ConvNet(config) => config.image,
             Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
-            Self::Gpt(_) | Self::Sequence(_) => [0; 3],
+            Self::Gpt(_) | Self::CharRnn(_) | Self::Sequence(_) => [0; 3],
         }
     }
 
@@ -227,6 +235,7 @@ impl ModelConfig {
             Self::LeNet5(config) => config.classes,
             Self::Mlp(config) => config.classes,
             Self::Gpt(config) => config.vocabulary,
+            Self::CharRnn(config) => config.vocabulary,
             Self::Sequence(config) => config.classes,
         }
     }
@@ -252,8 +261,15 @@ impl ModelConfig {
                 if config.width % config.heads != 0 {
                     return Err(("heads".into(), format!("must divide model.width, {}, not {}", config.width, config.heads)));
                 }
-                if config.vocabulary != 0 {
-                    return Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into()));
+                config.dropout
+            }
+            Self::CharRnn(config) => {
+                let positive = [("embedding", config.embedding), ("hidden", config.hidden), ("layers", config.layers), ("bptt", config.bptt)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err(((*name).into(), "must be at least 1".into()));
+                }
+                if config.tied && config.embedding != config.hidden {
+                    return Err(("tied".into(), format!("needs an embedding as wide as model.hidden, {}, not {}", config.hidden, config.embedding)));
                 }
                 config.dropout
             }
@@ -276,7 +292,9 @@ impl ModelConfig {
             return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
         }
         match self.classes() {
-            0 if !matches!(self, Self::Gpt(_)) => Err(("classes".into(), "must be at least 1".into())),
+            0 if self.learns_text() => Ok(()),
+            0 => Err(("classes".into(), "must be at least 1".into())),
+            _ if self.learns_text() => Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into())),
             _ => Ok(()),
         }
     }
@@ -294,13 +312,13 @@ impl Config {
         self.validate_extras()?;
         self.data.validate()?;
         let fits = match self.model {
-            ModelConfig::Gpt(_) => matches!(self.data, DataConfig::Text(_)),
+            ModelConfig::Gpt(_) | ModelConfig::CharRnn(_) => matches!(self.data, DataConfig::Text(_)),
             ModelConfig::Sequence(_) => matches!(self.data, DataConfig::Series(_) | DataConfig::Sounds(_)),
             ModelConfig::ConvNet(_) | ModelConfig::LeNet5(_) | ModelConfig::Mlp(_) => matches!(self.data, DataConfig::Images(_)),
         };
         if !fits {
             return Err(usage(
-                "data.kind and model.name do not go together: gpt learns from text, sequence from series or sounds, the others from images",
+                "data.kind and model.name do not go together: gpt and char-rnn learn from text, sequence from series or sounds, the others from images",
             ));
         }
         self.model.validate().map_err(field("model"))?;

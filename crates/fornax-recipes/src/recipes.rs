@@ -1,6 +1,7 @@
 //! The recipes: plain data, one file each, and one line here.
 
 mod char_gpt;
+mod char_lstm;
 mod japanese_vowels;
 mod mnist_best;
 mod mnist_cnn;
@@ -28,8 +29,16 @@ pub(crate) struct Entry {
     pub(crate) config: fn() -> Config,
 }
 
-pub(crate) const RECIPES: &[Entry] =
-    &[mnist_cnn::ENTRY, mnist_best::ENTRY, mnist_lenet5::ENTRY, mnist_mlp::ENTRY, char_gpt::ENTRY, japanese_vowels::ENTRY, speech_digits::ENTRY];
+pub(crate) const RECIPES: &[Entry] = &[
+    mnist_cnn::ENTRY,
+    mnist_best::ENTRY,
+    mnist_lenet5::ENTRY,
+    mnist_mlp::ENTRY,
+    char_gpt::ENTRY,
+    char_lstm::ENTRY,
+    japanese_vowels::ENTRY,
+    speech_digits::ENTRY,
+];
 
 /// A recipe by name.
 pub(crate) fn find(name: &str) -> Result<&'static Entry> {

@@ -14,7 +14,9 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use fornax_data::Split;
+use fornax_optimizers::Gradients;
 use fornax_trainer::{Backprop, Batches, Evaluate, Evaluation, Sam, Scaled, TrainError, report::Picture};
+use fornax_weights::Tensors;
 use std::path::Path;
 
 /// A task with a model for it.
@@ -41,6 +43,12 @@ pub(crate) trait Task {
         batch_size
     }
     fn loss(&self, model: &Self::Model, batch: <Self::Source as Batches>::Batch) -> Tensor<1>;
+    /// What the loss carries from a batch to the next.
+    fn carried(&self) -> Tensors {
+        Tensors::new()
+    }
+    /// Goes on from what [`Task::carried`] gave.
+    fn carry(&self, _carried: Tensors, _device: &Device) {}
     fn measure(&self, run: &RunConfig, data: &Self::Data, model: &Self::Model, device: &Device) -> Result<Evaluation>;
     /// What the report shows besides numbers.
     fn show(&self, _run: &RunConfig, _data: &Self::Data, _model: &Self::Model, _device: &Device) -> Result<Shown> {
@@ -86,10 +94,43 @@ pub(crate) trait Job {
 }
 
 /// The loss's gradients, in one pass or in SAM's two.
-pub(crate) fn backprop<'a, T: Task>(task: &'a T, config: &Config) -> impl Backprop<T::Model, <T::Source as Batches>::Batch> + use<'a, T> {
+pub(crate) fn backprop<'a, T: Task>(
+    task: &'a T,
+    config: &Config,
+    device: &Device,
+) -> impl Backprop<T::Model, <T::Source as Batches>::Batch> + use<'a, T> {
     let loss = |model: &T::Model, batch| task.loss(model, batch);
     let inner = Scaled { loss, scale: config.loss_scale() };
-    Sam { inner, rho: config.gradient.sam, adaptive: config.gradient.sam_adaptive }
+    Carrying { task, inner: Sam { inner, rho: config.gradient.sam, adaptive: config.gradient.sam_adaptive }, device: device.clone() }
+}
+
+/// Back-propagation whose checkpoints hold what the task's loss carries.
+struct Carrying<'a, T, G> {
+    task: &'a T,
+    inner: G,
+    device: Device,
+}
+
+impl<T: Task, B, G: Backprop<T::Model, B>> Backprop<T::Model, B> for Carrying<'_, T, G> {
+    fn gradients(&mut self, model: &T::Model, batch: B) -> (f64, Gradients) {
+        self.inner.gradients(model, batch)
+    }
+    fn leaves_out(&mut self, finite: bool) -> bool {
+        self.inner.leaves_out(finite)
+    }
+    fn state(&self) -> Vec<f64> {
+        self.inner.state()
+    }
+    fn load_state(&mut self, state: &[f64]) -> Result<(), String> {
+        self.inner.load_state(state)
+    }
+    fn carried(&self) -> Tensors {
+        self.task.carried()
+    }
+    fn load_carried(&mut self, carried: Tensors) -> Result<(), String> {
+        self.task.carry(carried, &self.device);
+        Ok(())
+    }
 }
 
 /// Measures models on a split.

@@ -17,15 +17,54 @@ use fornax_data::Split;
 use fornax_kernels::random::Key;
 use fornax_layers::loss::cross_entropy;
 use fornax_trainer::{Batches, Evaluation, SourceError};
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use fornax_weights::Tensors;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Tokens that an evaluation takes at once.
 const EVAL_TOKENS: usize = 1 << 13;
+/// Tokens that a model with a memory takes at once in an evaluation.
+const CARRIED_AT_ONCE: usize = 1 << 10;
 /// Characters of a sample.
 const SAMPLE: usize = 200;
 
-/// A language model that the function makes for a vocabulary, and its context.
-pub(crate) struct Text<F>(pub(crate) F, pub(crate) usize);
+/// A language model that the function makes for a vocabulary.
+pub(crate) struct Text<F> {
+    model: F,
+    /// Of a training sequence.
+    time: usize,
+    carried: Mutex<Carried>,
+}
+
+impl<F> Text<F> {
+    pub(crate) fn new(model: F, time: usize) -> Self {
+        Self { model, time, carried: Mutex::default() }
+    }
+}
+
+/// The memory of a model that carries one, in training.
+#[derive(Default)]
+struct Carried {
+    /// The batch that was seen last; nothing after a resume.
+    at: Option<(u64, usize)>,
+    before: Vec<Tensor<3>>,
+    after: Vec<Tensor<3>>,
+}
+
+impl Carried {
+    /// What a batch starts from, also when it is seen again.
+    fn start(&mut self, at: (u64, usize)) -> Vec<Tensor<3>> {
+        if self.at != Some(at) {
+            self.before = if at.1 == 0 { vec![] } else { std::mem::take(&mut self.after) };
+            self.at = Some(at);
+        }
+        self.before.clone()
+    }
+}
 
 impl<M: LanguageModel, F: Fn(usize, &Device) -> M> Task for Text<F> {
     type Model = M;
@@ -45,32 +84,52 @@ impl<M: LanguageModel, F: Fn(usize, &Device) -> M> Task for Text<F> {
         data.chars().count()
     }
     fn examples_of(&self, batch_size: usize) -> usize {
-        batch_size * self.1
+        batch_size * self.time
     }
     fn model(&self, classes: &[String], device: &Device) -> M {
-        (self.0)(classes.len(), device)
+        (self.model)(classes.len(), device)
     }
     fn source(&self, run: &RunConfig, data: String, device: &Device, overfit: Option<usize>) -> Result<Source> {
         let tokens = encode(&data, &run.classes)?;
-        anyhow::ensure!(tokens.len() > self.1, "the training text has {} characters, but the model's context is {}", tokens.len(), self.1);
-        let batch = run.config.trainer.batch_size;
-        let per_epoch = overfit.unwrap_or_else(|| (tokens.len() / (batch * self.1)).max(1));
+        let (count, time, batch) = (tokens.len(), self.time, run.config.trainer.batch_size);
+        anyhow::ensure!(count > time, "the training text has {count} characters, but the model's context is {time}");
+        let (per_epoch, streams) = if M::CARRIES {
+            let length = count.saturating_sub(time + 1) / batch;
+            anyhow::ensure!(length >= time, "the training text has {count} characters, too few for {batch} streams of {time} at a time");
+            (length / time, Some(length))
+        } else {
+            ((count / (batch * time)).max(1), None)
+        };
         Ok(Source {
             tokens: tokens.into(),
             batch,
-            time: self.1,
-            per_epoch,
+            time,
+            per_epoch: overfit.map_or(per_epoch, |n| if M::CARRIES { n.min(per_epoch) } else { n }),
+            streams,
             overfit: overfit.is_some(),
             seed: run.config.seed,
             device: device.clone(),
         })
     }
     fn loss(&self, model: &M, batch: Batch) -> Tensor<1> {
-        cross_entropy(model.forward(batch.tokens).flatten(0, 1), batch.targets, 0.0)
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = if M::CARRIES { carried.start(batch.at) } else { vec![] };
+        let (logits, after) = model.forward_from(batch.tokens, &start);
+        // Here back-propagation through time is cut.
+        carried.after = after.into_iter().map(Tensor::detach).collect();
+        cross_entropy(logits.flatten(0, 1), batch.targets, 0.0)
+    }
+    fn carried(&self) -> Tensors {
+        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.after.iter().enumerate().map(|(i, tensor)| (format!("{i:03}"), tensor.to_data())).collect()
+    }
+    fn carry(&self, carried: Tensors, device: &Device) {
+        let after = carried.into_values().map(|data| Tensor::from_data(data, device)).collect();
+        *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Carried { after, ..Carried::default() };
     }
     fn measure(&self, run: &RunConfig, data: &String, model: &M, device: &Device) -> Result<Evaluation> {
         let tokens = encode(data, &run.classes)?;
-        let scores = scores(model, &tokens, self.1, device)?;
+        let scores = scores(model, &tokens, self.time, device)?;
         let count = scores.len() as f64;
         let loss = scores.iter().map(|score| score.loss).sum::<f64>() / count;
         let right = scores.iter().filter(|score| score.right).count() as f64;
@@ -86,7 +145,7 @@ impl<M: LanguageModel, F: Fn(usize, &Device) -> M> Task for Text<F> {
         Ok(Shown { texts: texts.collect(), ..Shown::default() })
     }
     fn token_losses(&self, run: &RunConfig, data: &String, model: &M, device: &Device) -> Result<Vec<f64>> {
-        let scores = scores(model, &encode(data, &run.classes)?, self.1, device)?;
+        let scores = scores(model, &encode(data, &run.classes)?, self.time, device)?;
         Ok(scores.into_iter().map(|score| score.loss).collect())
     }
     fn generate(&self, args: &GenerateArgs, trained: &Trained) -> Result<u8> {
@@ -95,8 +154,8 @@ impl<M: LanguageModel, F: Fn(usize, &Device) -> M> Task for Text<F> {
     }
     fn bench(&self, settings: &bench::Settings, config: &Config) -> Result<bench::Report> {
         // As many characters as in tiny Shakespeare.
-        let model = (self.0)(65, &settings.device.clone().autodiff());
-        bench::language_model(settings, model, 65, [config.trainer.batch_size, self.1])
+        let model = (self.model)(65, &settings.device.clone().autodiff());
+        bench::language_model(settings, model, 65, [config.trainer.batch_size, self.time])
     }
 }
 
@@ -151,11 +210,13 @@ fn sample<M: LanguageModel>(model: &M, prompt: &[u32], classes: &[String], seed:
 pub(crate) struct Batch {
     tokens: Tensor<2, Int>,
     targets: Tensor<1, Int>,
+    /// Epoch and number.
+    at: (u64, usize),
 }
 
 impl Batch {
     /// Of stretches of `time + 1` tokens.
-    fn new<'a>(stretches: impl Iterator<Item = &'a [u32]>, time: usize, device: &Device) -> Self {
+    fn new<'a>(stretches: impl Iterator<Item = &'a [u32]>, time: usize, at: (u64, usize), device: &Device) -> Self {
         let (mut tokens, mut targets) = (vec![], vec![]);
         for stretch in stretches {
             tokens.extend(stretch[..time].iter().map(|&token| i64::from(token)));
@@ -165,16 +226,19 @@ impl Batch {
         Self {
             tokens: Tensor::from_data(TensorData::new(tokens, [count / time, time]), device),
             targets: Tensor::from_data(TensorData::new(targets, [count]), device),
+            at,
         }
     }
 }
 
-/// Stretches that begin anywhere: which ones follows from (seed, epoch, number).
+/// Stretches of the text: which ones follows from (seed, epoch, number).
 pub(crate) struct Source {
     tokens: Arc<[u32]>,
     batch: usize,
     time: usize,
     per_epoch: usize,
+    /// The length of the parts that the rows of batches go through, each where the one before ended; otherwise stretches begin anywhere.
+    streams: Option<usize>,
     /// The first epoch, again and again.
     overfit: bool,
     seed: u64,
@@ -191,9 +255,15 @@ impl Batches for Source {
     fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
         let key = Key::new(self.seed).fold(if self.overfit { 0 } else { epoch });
         let starts = (self.tokens.len() - self.time) as f64;
+        // Streams are cut elsewhere in every epoch.
+        let offset = (key.uniform(0) * self.time as f64) as usize;
         Box::new((first..self.per_epoch).map(move |index| {
-            let start = |row: usize| (key.uniform((index * self.batch + row) as u64) * starts) as usize;
-            Ok(Batch::new((0..self.batch).map(|row| &self.tokens[start(row)..][..=self.time]), self.time, &self.device))
+            let start = |row: usize| match self.streams {
+                Some(length) => offset + row * length + index * self.time,
+                None => (key.uniform((index * self.batch + row) as u64) * starts) as usize,
+            };
+            let stretches = (0..self.batch).map(|row| &self.tokens[start(row)..][..=self.time]);
+            Ok(Batch::new(stretches, self.time, (epoch, index), &self.device))
         }))
     }
 }
@@ -204,24 +274,27 @@ struct Score {
     right: bool,
 }
 
-/// Of every token but the first, seen after those before it in blocks of `time` that do not overlap.
+/// Of every token but the first: seen after those before it in blocks of `time` that do not overlap, or after all before it if the model carries a memory.
 fn scores<M: LanguageModel>(model: &M, tokens: &[u32], time: usize, device: &Device) -> Result<Vec<Score>> {
     anyhow::ensure!(tokens.len() > 1, "a text of {} characters has nothing to predict", tokens.len());
+    let (time, rows) = if M::CARRIES { (CARRIED_AT_ONCE, 1) } else { (time, (EVAL_TOKENS / time).max(1)) };
     let whole = (tokens.len() - 1) / time;
     let blocks: Vec<&[u32]> = (0..whole).map(|i| &tokens[i * time..][..=time]).collect();
     let rest = &tokens[whole * time..];
-    let mut all = Vec::with_capacity(tokens.len() - 1);
-    for part in blocks.chunks((EVAL_TOKENS / time).max(1)) {
-        score(model, part, time, device, &mut all);
+    let (mut all, mut memory) = (Vec::with_capacity(tokens.len() - 1), vec![]);
+    for part in blocks.chunks(rows) {
+        memory = score(model, part, &memory, device, &mut all);
     }
     if rest.len() > 1 {
-        score(model, &[rest], rest.len() - 1, device, &mut all);
+        score(model, &[rest], &memory, device, &mut all);
     }
     Ok(all)
 }
 
-fn score<M: LanguageModel>(model: &M, blocks: &[&[u32]], time: usize, device: &Device, all: &mut Vec<Score>) {
-    let logits = model.forward(Batch::new(blocks.iter().copied(), time, device).tokens);
+/// Adds the scores of blocks of one length, and returns the memory after them.
+fn score<M: LanguageModel>(model: &M, blocks: &[&[u32]], memory: &[Tensor<3>], device: &Device, all: &mut Vec<Score>) -> Vec<Tensor<3>> {
+    let tokens = Batch::new(blocks.iter().copied(), blocks[0].len() - 1, (0, 0), device).tokens;
+    let (logits, after) = model.forward_from(tokens, memory);
     let [_, _, vocabulary] = logits.dims();
     let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
     let targets = blocks.iter().flat_map(|block| &block[1..]);
@@ -229,6 +302,7 @@ fn score<M: LanguageModel>(model: &M, blocks: &[&[u32]], time: usize, device: &D
         let verdict = crate::images::verdict(row, target as usize);
         Score { loss: verdict.loss, right: verdict.predicted == target as usize }
     }));
+    after
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Job for Train<'_> {
             Fit {
                 model,
                 batches: &source,
-                backprop: backprop(&task, config),
+                backprop: backprop(&task, config, &device),
                 evaluate: Measure { task: &task, run: &run, data: &valid, device: inner.clone() },
                 optimizer,
                 schedule: config.schedule(total)?,
@@ -230,7 +230,7 @@ fn summary(report: &Value, examples: &str) -> Vec<(String, String)> {
 fn find_lr<T: Task>(task: &T, model: T::Model, source: &T::Source, run: &RunConfig, folder: &RunDir, device: &Device) -> Result<u8> {
     let range = lr_finder::Range::default();
     let optimizer = run.optimizer(&parameters(&model), device, range.steps)?;
-    let curve = lr_finder::find(model, source, backprop(task, &run.config), optimizer, run.config.seed, range)?;
+    let curve = lr_finder::find(model, source, backprop(task, &run.config, device), optimizer, run.config.seed, range)?;
     folder.write("lr_finder.svg", curve.svg().as_bytes())?;
     for (lr, loss) in curve.points.iter().step_by(5) {
         ui::out(format!("lr {lr:.2e}  loss {loss:.4}"));

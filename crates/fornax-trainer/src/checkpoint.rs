@@ -1,6 +1,6 @@
 //! Checkpoints: one safetensors file each, written atomically, with a checksum over everything in it.
 //!
-//! `checkpoints/step-00000500.safetensors` holds `model.*`, `ema.*`, `eval.*`, `optimizer.*` and, as metadata, the position of the run and its config.
+//! `checkpoints/step-00000500.safetensors` holds `model.*`, `ema.*`, `eval.*`, `optimizer.*`, `carried.*` and, as metadata, the position of the run and its config.
 
 use crate::TrainError;
 use fornax_optimizers::schedule::PlateauState;
@@ -68,9 +68,10 @@ impl Checkpoint {
         Self { position: position.clone(), config: config.into(), file }
     }
 
-    /// With the weights that the optimizer would evaluate, where these are not the model's.
-    pub fn with_eval(mut self, eval: Tensors) -> Self {
-        self.file.tensors.extend(eval.into_iter().map(|(name, data)| (format!("eval.{name}"), data)));
+    /// With another part: `eval` for the weights that the optimizer would evaluate, where these are not the model's; `carried` for what
+    /// back-propagation carries.
+    pub fn with(mut self, part: &str, tensors: Tensors) -> Self {
+        self.file.tensors.extend(tensors.into_iter().map(|(name, data)| (format!("{part}.{name}"), data)));
         self
     }
 
@@ -102,7 +103,7 @@ impl Checkpoint {
         Ok(self.file.write(path)?)
     }
 
-    /// `model`, `ema`, `optimizer` or `eval`.
+    /// `model`, `ema`, `optimizer`, `eval` or `carried`.
     pub fn part(&self, name: &str) -> Tensors {
         self.file.part(&format!("{name}."))
     }

@@ -163,7 +163,9 @@ where
             if let Some(ema) = &mut ema {
                 ema.load_state(&model, &checkpoint.part("ema")).map_err(|name| refuse(format!("no average of `{name}`")))?;
             }
-            fit.backprop.load_state(&checkpoint.position.backprop).map_err(|what| refuse(format!("it does not have {what} of this run")))?;
+            let backprop = &mut fit.backprop;
+            let loaded = backprop.load_state(&checkpoint.position.backprop).and_then(|()| backprop.load_carried(checkpoint.part("carried")));
+            loaded.map_err(|what| refuse(format!("it does not have {what} of this run")))?;
             position = checkpoint.position;
             last_saved = Some(position.step);
             notes.push(format!("resumed after step {} from {}", position.step, path.display()));
@@ -362,7 +364,9 @@ where
         let position = Position { seconds: self.seconds(), backprop: self.fit.backprop.state(), ..self.position.clone() };
         let ema = self.ema.as_ref().map_or_else(Tensors::new, |ema| ema.state(model));
         let eval = self.fit.optimizer.eval_weights(model).map_or_else(Tensors::new, |model| state(&model));
-        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model)).with_eval(eval)
+        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model))
+            .with("eval", eval)
+            .with("carried", self.fit.backprop.carried())
     }
 
     fn save(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<(), TrainError> {

@@ -3,6 +3,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use fornax_kernels::reduce::sum_of_squares;
 use fornax_optimizers::{Gradients, parameters};
+use fornax_weights::Tensors;
 
 /// Sharpness-aware minimization: the gradients at the worst point nearby, `g(θ + ε)` with `ε = ρ g / ‖g‖`. Two passes a batch.
 ///
@@ -49,6 +50,12 @@ impl<M: Module, B: Clone, G: Backprop<M, B>> Backprop<M, B> for Sam<G> {
     }
     fn load_state(&mut self, state: &[f64]) -> Result<(), String> {
         self.inner.load_state(state)
+    }
+    fn carried(&self) -> Tensors {
+        self.inner.carried()
+    }
+    fn load_carried(&mut self, carried: Tensors) -> Result<(), String> {
+        self.inner.load_carried(carried)
     }
 }
 

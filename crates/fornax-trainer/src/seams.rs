@@ -1,5 +1,6 @@
 use crate::{TrainError, metrics::Confusion};
 use fornax_optimizers::Gradients;
+use fornax_weights::Tensors;
 use std::{collections::BTreeMap, path::Path};
 
 /// Why a source of batches failed.
@@ -33,6 +34,17 @@ pub trait Backprop<M, B> {
     /// What does not fit.
     fn load_state(&mut self, state: &[f64]) -> Result<(), String> {
         if state.is_empty() { Ok(()) } else { Err("the state of another back-propagation".into()) }
+    }
+    /// The tensors that it carries from a batch to the next, for a checkpoint.
+    fn carried(&self) -> Tensors {
+        Tensors::new()
+    }
+    /// Takes back what [`Backprop::carried`] gave.
+    ///
+    /// # Errors
+    /// What does not fit.
+    fn load_carried(&mut self, carried: Tensors) -> Result<(), String> {
+        if carried.is_empty() { Ok(()) } else { Err("what another back-propagation carries".into()) }
     }
 }
 
