@@ -310,6 +310,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_batch_that_is_seen_again_starts_from_the_same_state() {
+        let device = Device::default();
+        let state = |value: f32| vec![Tensor::<3>::from_floats([[[value]]], &device)];
+        let values = |state: Vec<Tensor<3>>| state.into_iter().map(Tensor::into_scalar::<f32>).collect::<Vec<_>>();
+        let mut carried = Carried::default();
+        let mut see = |at, after| {
+            let before = values(carried.start(at));
+            carried.after = state(after);
+            before
+        };
+        assert!(see((0, 0), 1.0).is_empty());
+        assert_eq!(see((0, 1), 2.0), [1.0]);
+        assert_eq!(see((0, 1), 3.0), [1.0], "a second pass over a batch, as by SAM");
+        assert_eq!(see((0, 2), 4.0), [3.0]);
+        assert!(see((1, 0), 5.0).is_empty(), "an epoch starts from nothing");
+    }
+
+    #[test]
     fn an_unknown_character_is_named() {
         let classes: Vec<String> = ["\n", "a", "ü"].map(String::from).to_vec();
         assert_eq!(encode("aü\n", &classes).unwrap(), [1, 2, 0]);

@@ -18,6 +18,20 @@ const SMALL: &[&str] = &[
     "--set=trainer.log_every=1",
 ];
 
+/// Two passes in nine steps, so that the state starts anew once.
+const SMALL_LSTM: &[&str] = &[
+    "--quiet",
+    "--threads=2",
+    "--set=data.limit=400",
+    "--set=data.valid_limit=100",
+    "--set=model.hidden=16",
+    "--set=model.embedding=8",
+    "--set=model.bptt=16",
+    "--set=trainer.batch_size=4",
+    "--set=trainer.eval_every=3",
+    "--set=trainer.log_every=1",
+];
+
 fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["train", "char-gpt"], SMALL, more].concat()
 }
@@ -29,9 +43,13 @@ fn metrics(folder: &Path, out: &str) -> String {
 #[test]
 fn a_language_model_trains_resumes_exactly_and_writes() {
     let f = tempfile::tempdir().unwrap();
-    for backend in backends() {
-        let run = |out: &str, more: &[&str]| good(f.path(), &train(&[&["--backend", &backend, "--steps", "9", "--out", out], more].concat()));
-        let (whole, cut) = (format!("whole-{backend}"), format!("cut-{backend}"));
+    let recipes = [("char-gpt", SMALL), ("char-lstm", SMALL_LSTM)];
+    for (backend, (recipe, small)) in backends().into_iter().flat_map(|backend| recipes.map(|recipe| (backend.clone(), recipe))) {
+        let run = |out: &str, more: &[&str]| {
+            let args = [&["train", recipe], small, &["--backend", &backend, "--steps", "9", "--out", out], more].concat();
+            good(f.path(), &args)
+        };
+        let (whole, cut) = (format!("whole-{recipe}-{backend}"), format!("cut-{recipe}-{backend}"));
         run(&whole, &["--set=model.dropout=0.1"]);
         run(&cut, &["--set=model.dropout=0.1", "--time-limit", "0.000001"]);
         assert!(metrics(f.path(), &cut).len() < metrics(f.path(), &whole).len(), "the limit stopped it");
@@ -79,6 +97,9 @@ fn any_text_file_will_do_and_bad_ones_are_told() {
     assert!(error(&[1], "--data=none").contains("none"));
     assert!(bad(f.path(), &[2], &train(&["--set=data.name=mnist"])).contains("MNIST holds images, but the model takes text"));
     assert!(bad(f.path(), &[2], &["train", "mnist-cnn", "--set=data.name=tiny-shakespeare"]).contains("holds text, but the model takes images"));
+    let error = |sets: &[&str]| bad(f.path(), &[1, 2], &[&["train", "char-lstm"], SMALL_LSTM, &["--steps=3", "--out=other"], sets].concat());
+    assert!(error(&["--set=data.limit=60"]).contains("the training text has 60 characters, too few for 4 streams of 16 at a time"));
+    assert!(error(&["--set=model.bptt=0"]).contains("model.bptt must be at least 1"));
     assert!(bad(f.path(), &[2], &train(&["--set=model.heads=3"])).contains("model.heads must divide model.width, 16, not 3"));
 }
 
