@@ -13,7 +13,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::{CharRnnConfig, ConvNetConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig};
 use fornax_data::{
-    Augment,
+    Augment, SeriesAugment,
     audio::{SoundAugment, SpecAugment},
 };
 use fornax_kernels::device::{BackendName, in_pool};
@@ -93,8 +93,8 @@ pub(crate) struct SeriesData {
     pub(crate) folds: usize,
     /// Which part, from 0.
     pub(crate) fold: usize,
-    /// Deviation of noise that is added to training series.
-    pub(crate) noise: f64,
+    /// Random changes to training series, all of which have deviation 1 in every channel.
+    pub(crate) augment: SeriesAugment,
     /// Use so many training series; 0 for all.
     pub(crate) limit: usize,
 }
@@ -169,10 +169,7 @@ impl DataConfig {
                 if data.folds == 1 || data.fold >= data.folds.max(1) {
                     return Err(usage(format!("data.fold must be below data.folds, which is 0 or at least 2: {} of {}", data.fold, data.folds)));
                 }
-                if !(data.noise >= 0.0 && data.noise.is_finite()) {
-                    return Err(usage(format!("data.noise must be 0 or above, not {}", data.noise)));
-                }
-                Ok(())
+                data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
             }
             Self::Sounds(data) => {
                 check_name(&data.name, "recordings")?;

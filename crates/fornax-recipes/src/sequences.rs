@@ -19,7 +19,6 @@ use fornax_data::{
     audio::{Frames, Log, Mel, MelConfig, Sound, read_wav},
     pad,
 };
-use fornax_kernels::random::Key;
 use fornax_layers::loss::cross_entropy;
 use fornax_trainer::{Batches, Evaluation, SourceError};
 use serde_json::json;
@@ -101,11 +100,7 @@ impl Dataset for Changed {
                 spec.apply(self.seed, epoch, index as u64, &mut frames);
                 frames.values
             }
-            (data, DataConfig::Series(SeriesData { noise, .. })) if *noise > 0.0 => {
-                let key = Key::new(self.seed).fold(epoch).fold(index as u64);
-                let values = data.features(index)?;
-                values.iter().zip(0..).map(|(x, i)| x + (noise * key.normal(i)) as f32).collect()
-            }
+            (Data::Series(set), DataConfig::Series(config)) => config.augment.apply(self.seed, epoch, index, set),
             (data, _) => data.features(index)?,
         };
         Ok(SeriesExample { values, label: self.data.labels()[index] as usize, index })
@@ -235,13 +230,16 @@ fn load(found: &Resolved, config: &DataConfig, split: Split) -> Result<Data> {
     };
     match config {
         DataConfig::Series(SeriesData { folds, fold, limit, .. }) => {
-            let train = || found.load_series(Split::Train);
-            let set = match split {
+            let all = found.load_series(Split::Train)?;
+            let (train, valid) = if *folds == 0 { (all.clone(), all) } else { all.fold(*fold, *folds, 0) };
+            let moments = train.moments();
+            let mut set = match split {
+                Split::Train => train,
+                Split::Valid => valid,
                 Split::Test => found.load_series(Split::Test)?,
-                _ if *folds == 0 => train()?,
-                Split::Train => train()?.fold(*fold, *folds, 0).0,
-                Split::Valid => train()?.fold(*fold, *folds, 0).1,
             };
+            anyhow::ensure!(set.channels == moments.len(), "the test series have {} channels, the training series {}", set.channels, moments.len());
+            set.standardize(&moments);
             Ok(limited(Data::Series(set), *limit))
         }
         DataConfig::Sounds(sounds) => {
