@@ -162,6 +162,12 @@ fn utterances_hold_what_they_say() {
     assert!(noisy.utter(&set, 1, 2, 3).unwrap().sound.samples[..100].iter().all(|x| *x != 0.0 && x.abs() < 0.01));
     let mixed = Splice { same_speaker: false, least: 7, noise: 0.0, ..splice }.utter(&set, 0, 0, 0).unwrap();
     assert_eq!(mixed.segments.len(), 7);
+    // The first recording half as long, the others without a sample: the segments are of what is heard.
+    let shorter = |place: u64, sound: &Sound| Sound { rate: 8000, samples: sound.samples[..if place == 0 { 400 } else { 0 }].to_vec() };
+    let changed = splice.utter_with(&set, 1, 2, 3, shorter).unwrap();
+    assert_eq!(changed.labels(), splice.utter(&set, 1, 2, 3).unwrap().labels());
+    let lengths: Vec<usize> = changed.segments.iter().map(|segment| segment.to - segment.from).collect();
+    assert!(lengths[0] == 400 && lengths[1..].iter().all(|length| *length == 0), "{lengths:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) use driver::Report;
 use fornax_kernels::device::in_pool;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::system::memory_mb;
-pub(crate) use lstm::sequences;
+pub(crate) use lstm::{labels, sequences};
 use serde_json::json;
 use std::path::PathBuf;
 pub(crate) use transformers::language_model;

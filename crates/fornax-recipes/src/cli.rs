@@ -124,7 +124,7 @@ pub(crate) struct EvalArgs {
 pub(crate) struct PredictArgs {
     /// A run's folder, or one of its checkpoints.
     pub(crate) run: PathBuf,
-    /// Pictures (PNG, JPEG, PPM), or folders of them.
+    /// Pictures (PNG, JPEG, PPM), or folders of them; WAV files for a model that listens.
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]

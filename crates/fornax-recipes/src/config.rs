@@ -4,17 +4,21 @@ use crate::{
     error::{did_you_mean, usage},
     extras::{AverageConfig, GradientConfig, GroupConfig},
     found::check_name,
+    frames::Frames,
     images::Images,
     sequences::Sequences,
     task::Job,
     text::Text,
+    transcripts::Transcripts,
 };
 use anyhow::Result;
 use burn::tensor::Device;
-use fornax_architectures::{CharRnnConfig, ConvNetConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig};
+use fornax_architectures::{
+    CharRnnConfig, ConvNetConfig, FrameLabelerConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig, SequenceEncoderConfig,
+};
 use fornax_data::{
     Augment, SeriesAugment,
-    audio::{SoundAugment, SpecAugment},
+    audio::{MelConfig, SoundAugment, SpecAugment, Splice, VocalTract},
 };
 use fornax_kernels::device::{BackendName, in_pool};
 use fornax_optimizers::{
@@ -51,6 +55,7 @@ pub(crate) enum DataConfig {
     Text(TextData),
     Series(SeriesData),
     Sounds(SoundData),
+    Utterances(UtteranceData),
 }
 
 /// `data.*` of image recipes.
@@ -111,12 +116,48 @@ pub(crate) struct SoundData {
     pub(crate) filters: usize,
     /// Random changes to training recordings.
     pub(crate) augment: SoundAugment,
+    /// At most this relative change of the frequencies of training recordings, as of another vocal tract.
+    #[serde(default)]
+    pub(crate) warp: f64,
     /// Bands of time and frequency that are blanked.
     pub(crate) spec: SpecAugment,
     /// The speaker who validates in place of the usual split; empty for none.
     pub(crate) leave_out: String,
     /// Use so many training recordings; 0 for all.
     pub(crate) limit: usize,
+}
+
+impl SoundData {
+    /// 25 ms every 10 ms.
+    pub(crate) fn mel(&self) -> MelConfig {
+        MelConfig::speech(self.rate, self.filters)
+    }
+
+    fn validate(&self) -> Result<()> {
+        check_name(&self.name, "recordings")?;
+        if !(1000..=192_000).contains(&self.rate) {
+            return Err(usage(format!("data.rate must be from 1000 to 192000 samples a second, not {}", self.rate)));
+        }
+        if !(1..=512).contains(&self.filters) {
+            return Err(usage(format!("data.filters must be from 1 to 512, not {}", self.filters)));
+        }
+        VocalTract { warp: self.warp }.check().map_err(|e| usage(format!("data.warp: {e}")))?;
+        self.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
+    }
+}
+
+/// `data.*` of recipes for utterances that are spliced of recordings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UtteranceData {
+    /// The recordings, and the random changes to each of them in training.
+    pub(crate) sounds: SoundData,
+    /// How they become utterances; in training always new ones.
+    pub(crate) splice: Splice,
+    /// Utterances of an epoch.
+    pub(crate) train: usize,
+    /// Utterances that validate, and as many to test; always the same ones.
+    pub(crate) valid: usize,
 }
 
 impl DataConfig {
@@ -127,12 +168,25 @@ impl DataConfig {
             Self::Text(data) => &data.name,
             Self::Series(data) => &data.name,
             Self::Sounds(data) => &data.name,
+            Self::Utterances(data) => &data.sounds.name,
         }
     }
 
     /// Mel bands of recordings.
     pub(crate) fn filters(&self) -> usize {
-        if let Self::Sounds(data) = self { data.filters } else { 0 }
+        match self {
+            Self::Sounds(data) => data.filters,
+            Self::Utterances(data) => data.sounds.filters,
+            _ => 0,
+        }
+    }
+
+    /// Of utterances; the configuration was checked before.
+    pub(crate) fn utterances(&self) -> &UtteranceData {
+        match self {
+            Self::Utterances(data) => data,
+            _ => unreachable!("a model of frames has data of utterances"),
+        }
     }
 
     /// Of images; the configuration was checked before.
@@ -171,15 +225,14 @@ impl DataConfig {
                 }
                 data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
             }
-            Self::Sounds(data) => {
-                check_name(&data.name, "recordings")?;
-                if !(1000..=192_000).contains(&data.rate) {
-                    return Err(usage(format!("data.rate must be from 1000 to 192000 samples a second, not {}", data.rate)));
+            Self::Sounds(data) => data.validate(),
+            Self::Utterances(data) => {
+                data.sounds.validate()?;
+                data.splice.check().map_err(|e| usage(format!("data.splice: {e}")))?;
+                if data.train == 0 || data.valid == 0 {
+                    return Err(usage("data.train and data.valid must be at least 1"));
                 }
-                if !(1..=512).contains(&data.filters) {
-                    return Err(usage(format!("data.filters must be from 1 to 512, not {}", data.filters)));
-                }
-                data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
+                Ok(())
             }
         }
     }
@@ -195,6 +248,8 @@ pub(crate) enum ModelConfig {
     Gpt(GptConfig),
     CharRnn(CharRnnConfig),
     Sequence(SequenceClassifierConfig),
+    Frames(FrameLabelerConfig),
+    Transcriber(FrameLabelerConfig),
 }
 
 impl ModelConfig {
@@ -209,6 +264,8 @@ impl ModelConfig {
             Self::Gpt(config) => job.run(Text::new(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
             Self::CharRnn(config) => job.run(Text::new(|vocabulary, device: &Device| CharRnnConfig { vocabulary, ..*config }.init(device), config.bptt)),
             Self::Sequence(config) => job.run(Sequences(|device: &Device| config.init(device), config.encoder.inputs)),
+            Self::Frames(config) => job.run(Frames(config.clone())),
+            Self::Transcriber(config) => job.run(Transcripts(config.clone())),
         })
     }
 
@@ -221,7 +278,7 @@ impl ModelConfig {
         match self {
             Self::ConvNet(config) => config.image,
             Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
-            Self::Gpt(_) | Self::CharRnn(_) | Self::Sequence(_) => [0; 3],
+            Self::Gpt(_) | Self::CharRnn(_) | Self::Sequence(_) | Self::Frames(_) | Self::Transcriber(_) => [0; 3],
         }
     }
 
@@ -234,6 +291,7 @@ impl ModelConfig {
             Self::Gpt(config) => config.vocabulary,
             Self::CharRnn(config) => config.vocabulary,
             Self::Sequence(config) => config.classes,
+            Self::Frames(config) | Self::Transcriber(config) => config.classes,
         }
     }
 
@@ -271,17 +329,11 @@ impl ModelConfig {
                 config.dropout
             }
             Self::Sequence(config) => {
-                let encoder = &config.encoder;
-                let positive = [("inputs", encoder.inputs), ("hidden", encoder.hidden), ("layers", encoder.layers)];
-                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-                    return Err((format!("encoder.{name}"), "must be at least 1".into()));
-                }
-                if encoder.front.iter().any(|conv| conv.channels == 0 || conv.kernel % 2 == 0 || conv.stride == 0) {
-                    return Err(("encoder.front".into(), "needs channels, an odd kernel, and a stride of at least 1".into()));
-                }
-                if !(0.0..1.0).contains(&encoder.dropout) {
-                    return Err(("encoder.dropout".into(), format!("must be in [0, 1), not {}", encoder.dropout)));
-                }
+                check_encoder(&config.encoder)?;
+                config.dropout
+            }
+            Self::Frames(config) | Self::Transcriber(config) => {
+                check_encoder(&config.encoder)?;
                 config.dropout
             }
         };
@@ -295,6 +347,20 @@ impl ModelConfig {
             _ => Ok(()),
         }
     }
+}
+
+fn check_encoder(encoder: &SequenceEncoderConfig) -> Result<(), (String, String)> {
+    let positive = [("inputs", encoder.inputs), ("hidden", encoder.hidden), ("layers", encoder.layers)];
+    if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+        return Err((format!("encoder.{name}"), "must be at least 1".into()));
+    }
+    if encoder.front.iter().any(|conv| conv.channels == 0 || conv.kernel % 2 == 0 || conv.stride == 0) {
+        return Err(("encoder.front".into(), "needs channels, an odd kernel, and a stride of at least 1".into()));
+    }
+    if !(0.0..1.0).contains(&encoder.dropout) {
+        return Err(("encoder.dropout".into(), format!("must be in [0, 1), not {}", encoder.dropout)));
+    }
+    Ok(())
 }
 
 impl Config {
@@ -311,11 +377,12 @@ impl Config {
         let fits = match self.model {
             ModelConfig::Gpt(_) | ModelConfig::CharRnn(_) => matches!(self.data, DataConfig::Text(_)),
             ModelConfig::Sequence(_) => matches!(self.data, DataConfig::Series(_) | DataConfig::Sounds(_)),
+            ModelConfig::Frames(_) | ModelConfig::Transcriber(_) => matches!(self.data, DataConfig::Utterances(_)),
             ModelConfig::ConvNet(_) | ModelConfig::LeNet5(_) | ModelConfig::Mlp(_) => matches!(self.data, DataConfig::Images(_)),
         };
         if !fits {
             return Err(usage(
-                "data.kind and model.name do not go together: gpt and char-rnn learn from text, sequence from series or sounds, the others from images",
+                "data.kind and model.name do not go together: gpt and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, the others from images",
             ));
         }
         self.model.validate().map_err(field("model"))?;

@@ -62,7 +62,8 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
         let verdicts = judge.verdicts(model);
         let wrong = verdicts.iter().enumerate().filter(|(i, v)| v.predicted != data.label(*i)).count();
         let title = format!("The worst mistakes of {wrong} on {} validation images", data.len());
-        Ok(Shown { title, pictures: judge.worst(model, &verdicts, WORST), ..Shown::default() })
+        let note = "Left the image, right where the network looked for the class it chose (Grad-CAM; red: most).".into();
+        Ok(Shown { title, note, pictures: judge.worst(model, &verdicts, WORST), ..Shown::default() })
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
         predict::images(args, trained, (self.0)(&trained.device))

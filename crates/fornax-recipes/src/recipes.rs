@@ -7,7 +7,9 @@ mod mnist_best;
 mod mnist_cnn;
 mod mnist_lenet5;
 mod mnist_mlp;
+mod speech_ctc;
 mod speech_digits;
+mod speech_frames;
 
 use crate::{
     config::Config,
@@ -38,6 +40,8 @@ pub(crate) const RECIPES: &[Entry] = &[
     char_lstm::ENTRY,
     japanese_vowels::ENTRY,
     speech_digits::ENTRY,
+    speech_frames::ENTRY,
+    speech_ctc::ENTRY,
 ];
 
 /// A recipe by name.

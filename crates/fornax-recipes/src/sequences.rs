@@ -3,10 +3,11 @@
 use crate::{
     bench,
     cli::PredictArgs,
-    config::{Config, DataConfig, SeriesData, SoundData},
+    config::{Config, DataConfig, SeriesData},
     error::usage,
     eval::Trained,
     images::{Verdict, measure, verdict},
+    sounds,
     task::{Opened, Task},
     train::RunConfig,
     ui,
@@ -14,11 +15,7 @@ use crate::{
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::SequenceClassifier;
-use fornax_data::{
-    DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split,
-    audio::{Frames, Log, Mel, MelConfig, Sound, read_wav},
-    pad,
-};
+use fornax_data::{DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split, audio::Mel, pad};
 use fornax_layers::loss::cross_entropy;
 use fornax_trainer::{Batches, Evaluation, SourceError};
 use serde_json::json;
@@ -52,31 +49,13 @@ impl Data {
         }
     }
 
-    fn subset(&self, indices: &[usize]) -> Self {
-        match self {
-            Self::Series(set) => Self::Series(set.subset(indices)),
-            Self::Sounds(set, mel) => Self::Sounds(set.subset(indices), mel.clone()),
-        }
-    }
-
     /// Features of an example, `[T, D]`, as they are.
     fn features(&self, index: usize) -> Result<Vec<f32>, DataError> {
         match self {
             Self::Series(set) => Ok(set.series[index].clone()),
-            Self::Sounds(set, mel) => Ok(frames(mel, &set.sounds[index])?.values),
+            Self::Sounds(set, mel) => Ok(sounds::bands(mel, &set.sounds[index])?.values),
         }
     }
-}
-
-/// Logarithms of mel bands, with mean 0 and deviation 1 over all of the recording: how loud it is does not count, and which bands are loud does.
-fn frames(mel: &Mel, sound: &Sound) -> Result<Frames, DataError> {
-    let mut frames = mel.forward(&sound.samples)?;
-    Log::NATURAL.apply(&mut frames);
-    let count = frames.values.len().max(1) as f64;
-    let mean = frames.values.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
-    let deviation = (frames.values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count).sqrt().max(1e-6);
-    frames.values.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) / deviation) as f32);
-    Ok(frames)
 }
 
 /// A split with its random changes.
@@ -95,10 +74,10 @@ impl Dataset for Changed {
 
     fn get(&self, epoch: u64, index: usize) -> Result<SeriesExample, DataError> {
         let values = match (&self.data, &self.config) {
-            (Data::Sounds(set, mel), DataConfig::Sounds(SoundData { augment, spec, .. })) => {
-                let mut frames = frames(mel, &augment.apply(self.seed, epoch, index as u64, &set.sounds[index]))?;
-                spec.apply(self.seed, epoch, index as u64, &mut frames);
-                frames.values
+            (Data::Sounds(set, mel), DataConfig::Sounds(config)) => {
+                let at = (self.seed, epoch, index as u64);
+                let sound = config.augment.apply(at.0, at.1, at.2, &set.sounds[index]);
+                sounds::changed(mel, &sound, config, at)?.values
             }
             (Data::Series(set), DataConfig::Series(config)) => config.augment.apply(self.seed, epoch, index, set),
             (data, _) => data.features(index)?,
@@ -174,7 +153,7 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
         Ok(measure(&verdicts, data.labels(), data.classes().len()))
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
-        let DataConfig::Sounds(sounds) = &trained.run.config.data else {
+        let DataConfig::Sounds(config) = &trained.run.config.data else {
             return Err(usage(format!(
                 "`{}` classifies series, which fornax predict cannot read yet: fornax eval measures it",
                 trained.run.config.recipe
@@ -184,13 +163,11 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
             return Err(usage("--explain is for pictures"));
         }
         let model = trained.load((self.0)(&trained.device))?;
-        let mel = mel(sounds)?;
+        let mel = config.mel().build()?;
         let mut answers = vec![];
         for path in &args.inputs {
-            let sound = read_wav(path)?;
-            anyhow::ensure!(!sound.samples.is_empty(), "there is no sound in {}", path.display());
-            let heard = if sound.rate == sounds.rate { sound.clone() } else { sound.resample(sounds.rate) };
-            let example = SeriesExample { values: frames(&mel, &heard)?.values, label: 0, index: 0 };
+            let heard = sounds::hear(path, config, &mel)?;
+            let example = SeriesExample { values: heard.bands.values, label: 0, index: 0 };
             let batch = Batch::new(&[example], self.1, &trained.device);
             let logits: Vec<f32> = model.forward(batch.steps, Some(&batch.lengths)).into_data().iter::<f32>().collect();
             let probabilities = verdict(&logits, 0).probabilities;
@@ -200,12 +177,10 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
             if !args.json {
                 let list: Vec<_> = top.iter().map(|(class, p)| format!("{class} {:.2} %", 100.0 * p)).collect();
                 ui::out(format!("{}: {}", path.display(), list.join("  ")));
-                if sound.rate != sounds.rate {
-                    ui::note(format!("  to fit the model: resampled from {} to {} Hz", sound.rate, sounds.rate));
-                }
+                heard.fitting.iter().for_each(|how| ui::note(format!("  to fit the model: {how}")));
             }
             let classes: Vec<_> = top.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect();
-            answers.push(json!({"input": path, "class": top[0].0, "seconds": sound.duration(), "classes": classes}));
+            answers.push(json!({"input": path, "class": top[0].0, "seconds": heard.seconds, "classes": classes}));
         }
         if args.json {
             ui::out(json!({"predictions": answers}).to_string());
@@ -218,16 +193,8 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
     }
 }
 
-fn mel(sounds: &SoundData) -> Result<Mel> {
-    Ok(MelConfig::speech(sounds.rate, sounds.filters).build()?)
-}
-
 /// One split as the configuration wants it.
 fn load(found: &Resolved, config: &DataConfig, split: Split) -> Result<Data> {
-    let limited = |data: Data, limit: usize| {
-        let count = data.labels().len();
-        if split == Split::Train && limit > 0 && limit < count { data.subset(&(0..limit).collect::<Vec<_>>()) } else { data }
-    };
     match config {
         DataConfig::Series(SeriesData { folds, fold, limit, .. }) => {
             let all = found.load_series(Split::Train)?;
@@ -240,31 +207,12 @@ fn load(found: &Resolved, config: &DataConfig, split: Split) -> Result<Data> {
             };
             anyhow::ensure!(set.channels == moments.len(), "the test series have {} channels, the training series {}", set.channels, moments.len());
             set.standardize(&moments);
-            Ok(limited(Data::Series(set), *limit))
+            let first: Vec<usize> = (0..set.len().min(*limit)).collect();
+            Ok(Data::Series(if split == Split::Train && *limit > 0 { set.subset(&first) } else { set }))
         }
-        DataConfig::Sounds(sounds) => {
-            let mel = Arc::new(mel(sounds)?);
-            let set = match sounds.leave_out.as_str() {
-                "" => found.load_sounds(split)?,
-                speaker => {
-                    anyhow::ensure!(split != Split::Test, "with data.leave_out the test is that of the speaker: --split valid");
-                    let train = found.load_sounds(Split::Train)?;
-                    let place = train.speaker_names.iter().position(|name| name == speaker);
-                    let place = place
-                        .with_context(|| format!("data.leave_out: no speaker is called `{speaker}`; there are {}", train.speaker_names.join(", ")))?;
-                    let (rest, own) = train.leave_out(place as u32);
-                    if split == Split::Train { rest } else { own }
-                }
-            };
-            Ok(limited(Data::Sounds(resampled(set, sounds.rate), mel), sounds.limit))
-        }
-        DataConfig::Images(_) | DataConfig::Text(_) => unreachable!("a model of sequences has data of sequences"),
+        DataConfig::Sounds(config) => Ok(Data::Sounds(sounds::load(found, config, split)?, Arc::new(config.mel().build()?))),
+        _ => unreachable!("a model of sequences has data of sequences"),
     }
-}
-
-fn resampled(mut set: SoundSet, rate: u32) -> SoundSet {
-    set.sounds.iter_mut().filter(|sound| sound.rate != rate).for_each(|sound| *sound = sound.resample(rate));
-    set
 }
 
 /// `[B, T, D]`, its lengths, and `[B]`.

@@ -82,6 +82,8 @@ pub(crate) struct Opened<'a, D> {
 #[derive(Default)]
 pub(crate) struct Shown {
     pub(crate) title: String,
+    /// How to read the pictures.
+    pub(crate) note: String,
     pub(crate) pictures: Vec<Picture>,
     /// With a caption each.
     pub(crate) texts: Vec<(String, String)>,

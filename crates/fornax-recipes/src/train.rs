@@ -185,6 +185,7 @@ impl Job for Train<'_> {
             confusion: evaluation.confusion.clone(),
             classes: if evaluation.confusion.is_some() { run.classes.clone() } else { vec![] },
             pictures_title: shown.title,
+            pictures_note: shown.note,
             pictures: shown.pictures,
             texts: shown.texts,
             config: serde_json::to_value(&run)?,

@@ -1,4 +1,4 @@
-//! Metrics of classifiers.
+//! Metrics of classifiers and of transcripts.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,24 @@ impl Confusion {
     }
 }
 
+/// The least number of insertions, deletions and substitutions that make one sequence of the other.
+///
+/// Source: Levenshtein, "Binary codes capable of correcting deletions, insertions and reversals", 1966.
+pub fn edit_distance<T: PartialEq>(a: &[T], b: &[T]) -> usize {
+    // Of what was read of `a` to each beginning of `b`.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for x in a {
+        let mut diagonal = row[0];
+        row[0] += 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +78,13 @@ mod tests {
         assert!((c.accuracy() - 0.6).abs() < 1e-12);
         // scikit-learn: f1_score([0,0,0,1,2], [0,0,1,1,1], average="macro") = (0.8 + 0.5 + 0) / 3
         assert!((c.macro_f1() - 1.3 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn distances_of_words() {
+        let distance = |a: &str, b: &str| edit_distance(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
+        for (a, b, want) in [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("", "", 0), ("abc", "abc", 0), ("ab", "ba", 2), ("intention", "execution", 5)] {
+            assert_eq!((distance(a, b), distance(b, a)), (want, want), "{a} {b}");
+        }
     }
 }

@@ -50,6 +50,14 @@ impl Fft {
         for (r, out) in out.chunks_exact_mut(m).enumerate() {
             self.part(&x[r * stride..], stride * p, out, rest, terms);
         }
+        if p == 2 {
+            let (even, odd) = out.split_at_mut(m);
+            for ((even, odd), root) in even.iter_mut().zip(odd).zip(self.roots.iter().step_by(stride)) {
+                let ([a, b], [c, d]) = (*even, product(*odd, *root));
+                (*even, *odd) = ([a + c, b + d], [a - c, b - d]);
+            }
+            return;
+        }
         // Element k of each part makes the elements k, k + m, k + 2m … of the whole.
         for k in 0..m {
             for (r, term) in terms[..p].iter_mut().enumerate() {

@@ -17,6 +17,7 @@ mod resample;
 mod spec_augment;
 mod splice;
 mod stft;
+mod vocal_tract;
 mod wav;
 
 pub use augment::{SoundAugment, mix};
@@ -24,6 +25,7 @@ pub use mel::{Log, Mel, MelConfig, MelScale, Mfcc, MfccConfig, deltas};
 pub use spec_augment::SpecAugment;
 pub use splice::{Segment, Splice, Spliced};
 pub use stft::{Edge, Stft, StftConfig};
+pub use vocal_tract::VocalTract;
 pub use wav::{Sound, read_wav, wav_from_bytes, write_wav};
 
 /// Features of a sound, frame by frame.
@@ -44,6 +46,15 @@ impl Frames {
     /// Whether there is no frame.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// All values together with mean 0 and deviation 1: how loud a sound is does not count, and which features are large does. Values that are all the
+    /// same become 0.
+    pub fn standardize_together(&mut self) {
+        let count = self.values.len().max(1) as f64;
+        let mean = self.values.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+        let deviation = (self.values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count).sqrt().max(1e-6);
+        self.values.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) / deviation) as f32);
     }
 
     /// Each feature with mean 0 and deviation 1 over the frames; one that never changes becomes 0.

@@ -66,16 +66,41 @@ impl Spliced {
 }
 
 impl Splice {
+    /// Whether every number is in its range.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] with all of them.
+    pub fn check(&self) -> Result<(), DataError> {
+        let Self { least, most, shortest, longest, noise, .. } = *self;
+        let silence_fits = shortest >= 0.0 && longest >= shortest && longest <= 60.0;
+        if least == 0 || most < least || most > 1000 || !silence_fits || !(0.0..=1.0).contains(&noise) {
+            return Err(DataError::Invalid(format!("{self:?}: 1 ≤ least ≤ most ≤ 1000, 0 ≤ shortest ≤ longest ≤ 60 and 0 ≤ noise ≤ 1 are needed")));
+        }
+        Ok(())
+    }
+
     /// One utterance of the recordings of a set.
     ///
     /// # Errors
     /// [`DataError::Invalid`] if a number is out of range, the set is empty, or its recordings have different rates.
     pub fn utter(&self, set: &SoundSet, seed: u64, epoch: u64, index: u64) -> Result<Spliced, DataError> {
+        self.utter_with(set, seed, epoch, index, |_, sound| sound.clone())
+    }
+
+    /// The same with each recording changed by a function of its place in the utterance, from 0, before it is put in.
+    ///
+    /// # Errors
+    /// As [`Splice::utter`].
+    pub fn utter_with(
+        &self,
+        set: &SoundSet,
+        seed: u64,
+        epoch: u64,
+        index: u64,
+        change: impl Fn(u64, &Sound) -> Sound,
+    ) -> Result<Spliced, DataError> {
+        self.check()?;
         let Self { least, most, shortest, longest, noise, same_speaker } = *self;
-        let silence_fits = shortest >= 0.0 && longest >= shortest && longest <= 60.0;
-        if least == 0 || most < least || most > 1000 || !silence_fits || !(0.0..=1.0).contains(&noise) {
-            return Err(DataError::Invalid(format!("{self:?}: 1 ≤ least ≤ most ≤ 1000, 0 ≤ shortest ≤ longest ≤ 60 and 0 ≤ noise ≤ 1 are needed")));
-        }
         let rate = set.sounds.first().map(|first| first.rate).ok_or_else(|| DataError::Invalid("utterances of no recordings".into()))?;
         if let Some(at) = set.sounds.iter().position(|sound| sound.rate != rate) {
             return Err(DataError::Invalid(format!("recording {at} has {} samples a second, the first {rate}: resample them", set.sounds[at].rate)));
@@ -89,11 +114,11 @@ impl Splice {
             samples.resize(samples.len() + (seconds * f64::from(rate)).round() as usize, 0.0);
         };
         let (mut samples, mut segments) = (vec![], vec![]);
-        for _ in 0..count {
+        for place in 0..count as u64 {
             silence(&mut stream, &mut samples);
             let chosen = choice[stream.below(choice.len() as u64) as usize];
             let from = samples.len();
-            samples.extend_from_slice(&set.sounds[chosen].samples);
+            samples.extend(change(place, &set.sounds[chosen]).samples);
             segments.push(Segment { label: set.labels[chosen] as usize, from, to: samples.len() });
         }
         silence(&mut stream, &mut samples);

@@ -8,7 +8,7 @@ use super::{
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use fornax_architectures::SequenceClassifier;
+use fornax_architectures::{FrameLabeler, FrameLabelerConfig, SequenceClassifier};
 use fornax_layers::{Activation, DenseBlock, DenseBlockConfig, Recurrent, RecurrentConfig};
 use fornax_optimizers::Adam;
 
@@ -76,4 +76,11 @@ fn theirs(rnn: &Recurrent, name: &str) -> Theirs {
 pub(crate) fn sequences(settings: &Settings, model: SequenceClassifier, size: [usize; 3], classes: usize) -> Result<Report> {
     let data = |b, device: &_| (floats(b, size, device), ints(b, [size[0]], classes as u64, device));
     train(settings, model, data, Adam::default(), |model: &SequenceClassifier, x: Tensor<3>| model.forward(x, None))
+}
+
+/// Trains a model that gives a class for every step, frame by frame: batch, steps and features.
+pub(crate) fn labels(settings: &Settings, model: FrameLabeler, size: [usize; 3], config: &FrameLabelerConfig) -> Result<Report> {
+    let steps = config.encoder.front.iter().fold(size[1], |steps, conv| steps.div_ceil(conv.stride));
+    let data = |b, device: &_| (floats(b, size, device), ints(b, [size[0] * steps], config.classes as u64, device));
+    train(settings, model, data, Adam::default(), |model: &FrameLabeler, x: Tensor<3>| model.forward(x, None).0.flatten(0, 1))
 }

@@ -28,6 +28,7 @@ pub(super) fn config() -> Config {
             rate: 8000,
             filters: 40,
             augment: SoundAugment { shift: 0.05, gain: 6.0, speed: 0.12, noise: 0.5, noise_ratio: 5.0 },
+            warp: 0.1,
             spec: SpecAugment { time_masks: 1, time_width: 8, time_share: Some(0.2), frequency_masks: 2, frequency_width: 6 },
             leave_out: String::new(),
             limit: 0,

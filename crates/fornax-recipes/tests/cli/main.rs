@@ -7,6 +7,7 @@ mod kill;
 mod runs;
 mod schedules;
 mod sequences;
+mod speech;
 mod support;
 mod text;
 mod usage;

@@ -29,7 +29,9 @@ pub struct Report {
     pub classes: Vec<String>,
     /// Said above the pictures.
     pub pictures_title: String,
-    /// The worst mistakes.
+    /// How to read the pictures.
+    pub pictures_note: String,
+    /// Say, the worst mistakes.
     pub pictures: Vec<Picture>,
     /// Captions and texts, as a generator's samples.
     pub texts: Vec<(String, String)>,
@@ -49,6 +51,7 @@ table.confusion { border-collapse: collapse; font-variant-numeric: tabular-nums 
 .confusion th { color: #667; font-weight: 500 } .confusion td.zero { color: #c3c8d2 }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 14px }
 figure { margin: 0 } figure img { width: 48.5%; image-rendering: pixelated; border-radius: 4px } figure img + img { margin-left: 3% }
+figure.wide { grid-column: 1 / -1 } figure.wide img { width: auto; max-width: 100% }
 figcaption { font-size: 13px; color: #445 } pre { overflow: auto; font-size: 12px; background: #f5f6f8; padding: 12px; border-radius: 6px }
 .note { color: #667; font-size: 13px; margin: 0 0 10px }";
 
@@ -74,12 +77,15 @@ impl Report {
         if !self.pictures.is_empty() {
             let _ = write!(
                 page,
-                "<section><h2>{}</h2><p class=\"note\">Left the image, right where the network looked for the class it chose (Grad-CAM; red: most).</p><div class=\"pictures\">",
-                escape(&self.pictures_title)
+                "<section><h2>{}</h2><p class=\"note\">{}</p><div class=\"pictures\">",
+                escape(&self.pictures_title),
+                escape(&self.pictures_note)
             );
             for picture in &self.pictures {
                 let images: String = picture.images.iter().map(img).collect();
-                let _ = write!(page, "<figure>{images}<figcaption>{}</figcaption></figure>", escape(&picture.caption));
+                let wide = picture.images.iter().any(|image| image.width() > 2 * image.height());
+                let class = if wide { " class=\"wide\"" } else { "" };
+                let _ = write!(page, "<figure{class}>{images}<figcaption>{}</figcaption></figure>", escape(&picture.caption));
             }
             page += "</div></section>";
         }
@@ -182,13 +188,17 @@ mod tests {
             confusion: Some(confusion),
             classes: vec!["cat".into(), "dog".into()],
             pictures_title: "Worst".into(),
+            pictures_note: "left, right".into(),
             texts: vec![("Sample 1".into(), "a <b> c".into())],
-            pictures: vec![Picture { caption: "cat → dog".into(), images: vec![RgbImage::new(4, 4)] }],
+            pictures: vec![
+                Picture { caption: "cat → dog".into(), images: vec![RgbImage::new(4, 4)] },
+                Picture { caption: "long".into(), images: vec![RgbImage::new(200, 20)] },
+            ],
             config: json!({"seed": 7}),
         };
         let html = report.html();
         for part in
-            ["a &lt;b&gt; &amp; c", "a &lt;b&gt; c", "<svg", "cat → dog", "data:image/png;base64,", "Confusion", "accuracy", "&quot;seed&quot;: 7"]
+            ["a &lt;b&gt; &amp; c", "a &lt;b&gt; c", "<svg", "cat → dog", "left, right", "<figure><img", "<figure class=\"wide\"><img", "data:image/png;base64,", "Confusion", "accuracy", "&quot;seed&quot;: 7"]
         {
             assert!(html.contains(part), "{part}");
         }

@@ -1,0 +1,74 @@
+//! Recordings as mel bands: what all tasks that listen share.
+
+use crate::config::SoundData;
+use anyhow::{Context, Result};
+use fornax_data::{
+    DataError, Resolved, SoundSet, Split,
+    audio::{Frames, Log, Mel, Sound, VocalTract, read_wav},
+};
+use std::path::Path;
+
+/// The recordings of a split, at the rate of the configuration.
+///
+/// # Errors
+/// If they cannot be read, nobody has the name of the speaker to be left out, or no recording is left.
+pub(crate) fn load(found: &Resolved, config: &SoundData, split: Split) -> Result<SoundSet> {
+    let mut set = match config.leave_out.as_str() {
+        "" => found.load_sounds(split)?,
+        speaker => {
+            anyhow::ensure!(split != Split::Test, "with data.leave_out the test is that of the speaker: --split valid");
+            let train = found.load_sounds(Split::Train)?;
+            let place = train.speaker_names.iter().position(|name| name == speaker);
+            let place = place.with_context(|| format!("data.leave_out: no speaker is called `{speaker}`; there are {}", train.speaker_names.join(", ")))?;
+            let (rest, own) = train.leave_out(place as u32);
+            if split == Split::Train { rest } else { own }
+        }
+    };
+    anyhow::ensure!(!set.is_empty(), "the {split} split is empty");
+    if split == Split::Train && config.limit > 0 && config.limit < set.len() {
+        set = set.subset(&(0..config.limit).collect::<Vec<_>>());
+    }
+    set.sounds.iter_mut().filter(|sound| sound.rate != config.rate).for_each(|sound| *sound = sound.resample(config.rate));
+    Ok(set)
+}
+
+/// Logarithms of mel bands, with mean 0 and deviation 1 over all of the sound: how loud it is does not count, and which bands are loud does.
+pub(crate) fn bands(mel: &Mel, sound: &Sound) -> Result<Frames, DataError> {
+    let mut frames = log_bands(mel, sound)?;
+    frames.standardize_together();
+    Ok(frames)
+}
+
+/// The same with the random changes of the configuration to the bands: a function of (seed, epoch, index).
+pub(crate) fn changed(mel: &Mel, sound: &Sound, config: &SoundData, (seed, epoch, index): (u64, u64, u64)) -> Result<Frames, DataError> {
+    let mut frames = log_bands(mel, sound)?;
+    VocalTract { warp: config.warp }.apply(seed, epoch, index, &config.mel(), &mut frames);
+    frames.standardize_together();
+    config.spec.apply(seed, epoch, index, &mut frames);
+    Ok(frames)
+}
+
+fn log_bands(mel: &Mel, sound: &Sound) -> Result<Frames, DataError> {
+    let mut frames = mel.forward(&sound.samples)?;
+    Log::NATURAL.apply(&mut frames);
+    Ok(frames)
+}
+
+/// A file as a model hears it.
+pub(crate) struct Heard {
+    pub(crate) bands: Frames,
+    pub(crate) seconds: f64,
+    /// What was done to it.
+    pub(crate) fitting: Option<String>,
+}
+
+/// Reads a WAV file.
+///
+/// # Errors
+/// With the path, if it is none, is silent of samples, or is too short for a frame.
+pub(crate) fn hear(path: &Path, config: &SoundData, mel: &Mel) -> Result<Heard> {
+    let sound = read_wav(path)?;
+    let fitting = (sound.rate != config.rate).then(|| format!("resampled from {} to {} Hz", sound.rate, config.rate));
+    let bands = bands(mel, &sound.resample(config.rate)).with_context(|| format!("cannot listen to {}", path.display()))?;
+    Ok(Heard { bands, seconds: sound.duration(), fitting })
+}
