@@ -22,6 +22,7 @@ pub(crate) enum Purpose {
     Splice = 6,
     Warp = 7,
     Series = 8,
+    Filter = 9,
 }
 
 impl Stream {

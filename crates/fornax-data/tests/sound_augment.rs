@@ -8,7 +8,7 @@ fn speech() -> Sound {
 }
 
 fn all() -> SoundAugment {
-    SoundAugment { shift: 0.05, gain: 6.0, speed: 0.1, noise: 1.0, noise_ratio: 10.0 }
+    SoundAugment { shift: 0.05, gain: 6.0, speed: 0.1, noise: 1.0, noise_ratio: 10.0, pad: 0.0 }
 }
 
 #[test]
@@ -25,10 +25,11 @@ fn augmentation_follows_from_seed_epoch_and_index() {
         ("gain", SoundAugment { gain: 6.0, ..SoundAugment::default() }),
         ("speed", SoundAugment { speed: 0.1, ..SoundAugment::default() }),
         ("noise", SoundAugment { noise: 1.0, ..SoundAugment::default() }),
+        ("pad", SoundAugment { pad: 0.1, ..SoundAugment::default() }),
     ] {
         let changed = augment.apply(0, 0, 0, &sound);
         assert_ne!(changed.samples, sound.samples, "{name}");
-        assert_eq!(changed.samples.len() == sound.samples.len(), name != "speed", "{name}");
+        assert_eq!(changed.samples.len() == sound.samples.len(), !["speed", "pad"].contains(&name), "{name}");
         assert!(augment.check().is_ok());
     }
     // A shift moves, and fills with silence.
@@ -37,6 +38,12 @@ fn augmentation_follows_from_seed_epoch_and_index() {
         (0..3000i64).all(|i| shifted.samples[i as usize] == usize::try_from(i - by).ok().and_then(|i| sound.samples.get(i)).copied().unwrap_or(0.0))
     });
     assert_eq!(by.count(), 1);
+    // Silence around, and the recording as it was.
+    let padded = SoundAugment { pad: 0.1, ..SoundAugment::default() }.apply(0, 0, 5, &sound).samples;
+    let before = padded.windows(sound.samples.len()).position(|part| part == sound.samples).unwrap();
+    let after = padded.len() - before - sound.samples.len();
+    assert!(before <= 800 && after <= 800 && before != after, "{before} {after}");
+    assert!(padded[..before].iter().chain(&padded[padded.len() - after..]).all(|x| *x == 0.0));
     let error = SoundAugment { noise: 2.0, ..all() }.check().unwrap_err().to_string();
     assert!(error.contains("`noise` must be from 0 to 1, not 2"), "{error}");
     assert!(serde_json::from_str::<SoundAugment>(r#"{"nois": 3}"#).is_err());

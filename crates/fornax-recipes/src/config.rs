@@ -18,7 +18,7 @@ use fornax_architectures::{
 };
 use fornax_data::{
     Augment, SeriesAugment,
-    audio::{MelConfig, SoundAugment, SpecAugment, Splice, VocalTract},
+    audio::{FilterAugment, MelConfig, SoundAugment, SpecAugment, Splice, VocalTract},
 };
 use fornax_kernels::device::{BackendName, in_pool};
 use fornax_optimizers::{
@@ -114,11 +114,17 @@ pub(crate) struct SoundData {
     pub(crate) rate: u32,
     /// Mel bands every 10 ms.
     pub(crate) filters: usize,
+    /// Decibels below the loudest band that are still heard, so that no two rooms' noises are told apart; 0 for all.
+    #[serde(default)]
+    pub(crate) range: f64,
     /// Random changes to training recordings.
     pub(crate) augment: SoundAugment,
     /// At most this relative change of the frequencies of training recordings, as of another vocal tract.
     #[serde(default)]
     pub(crate) warp: f64,
+    /// A random filter over the bands of training recordings, as of another microphone.
+    #[serde(default)]
+    pub(crate) filter: FilterAugment,
     /// Bands of time and frequency that are blanked.
     pub(crate) spec: SpecAugment,
     /// The speaker who validates in place of the usual split; empty for none.
@@ -141,6 +147,10 @@ impl SoundData {
         if !(1..=512).contains(&self.filters) {
             return Err(usage(format!("data.filters must be from 1 to 512, not {}", self.filters)));
         }
+        if !(0.0..=200.0).contains(&self.range) {
+            return Err(usage(format!("data.range must be from 0 to 200 decibels, not {}", self.range)));
+        }
+        self.filter.check().map_err(|e| usage(format!("data.filter: {e}")))?;
         VocalTract { warp: self.warp }.check().map_err(|e| usage(format!("data.warp: {e}")))?;
         self.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
     }

@@ -7,7 +7,8 @@ use crate::{
     error::usage,
     eval::Trained,
     images::{Verdict, measure, verdict},
-    sounds, spectrogram,
+    sounds::Ear,
+    spectrogram,
     task::{Opened, Shown, Task},
     train::RunConfig,
     ui,
@@ -73,11 +74,16 @@ impl Task for Frames {
             let image = spectrogram::draw(&utterance.bands, self.0.encoder.inputs, stride, &[&output.frames, &heard], self.0.classes - 1);
             let said = |classes: &[usize]| {
                 let parts = segments(classes).into_iter().filter(|s| run.classes[s.class] != SILENCE);
-                parts.map(|s| format!("{} at {:.2}–{:.2} s", run.classes[s.class], s.from as f64 * seconds, s.to as f64 * seconds)).collect::<Vec<_>>()
+                parts
+                    .map(|s| format!("{} at {:.2}–{:.2} s", run.classes[s.class], s.from as f64 * seconds, s.to as f64 * seconds))
+                    .collect::<Vec<_>>()
             };
             let (truth, found) = (said(&output.frames).join(", "), said(&heard).join(", "));
             let share = 100.0 * right as f64 / heard.len().max(1) as f64;
-            Picture { caption: format!("Validation utterance {i}, {share:.1} % of its frames right. Said: {truth}. Heard: {found}"), images: vec![image] }
+            Picture {
+                caption: format!("Validation utterance {i}, {share:.1} % of its frames right. Said: {truth}. Heard: {found}"),
+                images: vec![image],
+            }
         });
         Ok(Shown {
             title: "Utterances and their classes".into(),
@@ -91,11 +97,11 @@ impl Task for Frames {
             return Err(usage("--explain is for pictures"));
         }
         let (data, classes) = (trained.run.config.data.utterances(), &trained.run.classes);
-        let (model, mel) = (trained.load(self.0.init(&trained.device))?, data.sounds.mel().build()?);
+        let (model, ear) = (trained.load(self.0.init(&trained.device))?, Ear::new(&data.sounds)?);
         let seconds = utterances::seconds_a_step(data, &self.0);
         let mut answers = vec![];
         for path in &args.inputs {
-            let heard = sounds::hear(path, &data.sounds, &mel)?;
+            let heard = ear.hear(path)?;
             let utterance = Utterance { bands: heard.bands.values, labels: vec![], frames: vec![] };
             let output = &outputs(&[utterance], &model, &self.0, &trained.device)[0];
             let verdicts: Vec<Verdict> = output.logits.chunks(self.0.classes).map(|row| verdict(row, 0)).collect();

@@ -7,7 +7,7 @@ use crate::{
     error::usage,
     eval::Trained,
     images::{Verdict, measure, verdict},
-    sounds,
+    sounds::{self, Ear},
     task::{Opened, Task},
     train::RunConfig,
     ui,
@@ -15,7 +15,7 @@ use crate::{
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::SequenceClassifier;
-use fornax_data::{DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split, audio::Mel, pad};
+use fornax_data::{DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split, pad};
 use fornax_layers::loss::cross_entropy;
 use fornax_trainer::{Batches, Evaluation, SourceError};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub(crate) struct Sequences<F>(pub(crate) F, pub(crate) usize);
 #[derive(Clone)]
 pub(crate) enum Data {
     Series(SeriesSet),
-    Sounds(SoundSet, Arc<Mel>),
+    Sounds(SoundSet, Ear),
 }
 
 impl Data {
@@ -53,7 +53,7 @@ impl Data {
     fn features(&self, index: usize) -> Result<Vec<f32>, DataError> {
         match self {
             Self::Series(set) => Ok(set.series[index].clone()),
-            Self::Sounds(set, mel) => Ok(sounds::bands(mel, &set.sounds[index])?.values),
+            Self::Sounds(set, ear) => Ok(ear.bands(&set.sounds[index])?.values),
         }
     }
 }
@@ -74,10 +74,10 @@ impl Dataset for Changed {
 
     fn get(&self, epoch: u64, index: usize) -> Result<SeriesExample, DataError> {
         let values = match (&self.data, &self.config) {
-            (Data::Sounds(set, mel), DataConfig::Sounds(config)) => {
+            (Data::Sounds(set, ear), DataConfig::Sounds(config)) => {
                 let at = (self.seed, epoch, index as u64);
                 let sound = config.augment.apply(at.0, at.1, at.2, &set.sounds[index]);
-                sounds::changed(mel, &sound, config, at)?.values
+                ear.changed(&sound, at)?.values
             }
             (Data::Series(set), DataConfig::Series(config)) => config.augment.apply(self.seed, epoch, index, set),
             (data, _) => data.features(index)?,
@@ -163,10 +163,10 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
             return Err(usage("--explain is for pictures"));
         }
         let model = trained.load((self.0)(&trained.device))?;
-        let mel = config.mel().build()?;
+        let ear = Ear::new(config)?;
         let mut answers = vec![];
         for path in &args.inputs {
-            let heard = sounds::hear(path, config, &mel)?;
+            let heard = ear.hear(path)?;
             let example = SeriesExample { values: heard.bands.values, label: 0, index: 0 };
             let batch = Batch::new(&[example], self.1, &trained.device);
             let logits: Vec<f32> = model.forward(batch.steps, Some(&batch.lengths)).into_data().iter::<f32>().collect();
@@ -210,7 +210,7 @@ fn load(found: &Resolved, config: &DataConfig, split: Split) -> Result<Data> {
             let first: Vec<usize> = (0..set.len().min(*limit)).collect();
             Ok(Data::Series(if split == Split::Train && *limit > 0 { set.subset(&first) } else { set }))
         }
-        DataConfig::Sounds(config) => Ok(Data::Sounds(sounds::load(found, config, split)?, Arc::new(config.mel().build()?))),
+        DataConfig::Sounds(config) => Ok(Data::Sounds(sounds::load(found, config, split)?, Ear::new(config)?)),
         _ => unreachable!("a model of sequences has data of sequences"),
     }
 }

@@ -19,7 +19,8 @@ pub(crate) fn load(found: &Resolved, config: &SoundData, split: Split) -> Result
             anyhow::ensure!(split != Split::Test, "with data.leave_out the test is that of the speaker: --split valid");
             let train = found.load_sounds(Split::Train)?;
             let place = train.speaker_names.iter().position(|name| name == speaker);
-            let place = place.with_context(|| format!("data.leave_out: no speaker is called `{speaker}`; there are {}", train.speaker_names.join(", ")))?;
+            let place =
+                place.with_context(|| format!("data.leave_out: no speaker is called `{speaker}`; there are {}", train.speaker_names.join(", ")))?;
             let (rest, own) = train.leave_out(place as u32);
             if split == Split::Train { rest } else { own }
         }
@@ -32,26 +33,63 @@ pub(crate) fn load(found: &Resolved, config: &SoundData, split: Split) -> Result
     Ok(set)
 }
 
-/// Logarithms of mel bands, with mean 0 and deviation 1 over all of the sound: how loud it is does not count, and which bands are loud does.
-pub(crate) fn bands(mel: &Mel, sound: &Sound) -> Result<Frames, DataError> {
-    let mut frames = log_bands(mel, sound)?;
-    frames.standardize_together();
-    Ok(frames)
+/// Recordings as the model takes them, and the random changes to those it learns from.
+#[derive(Debug, Clone)]
+pub(crate) struct Ear {
+    config: SoundData,
+    mel: Mel,
 }
 
-/// The same with the random changes of the configuration to the bands: a function of (seed, epoch, index).
-pub(crate) fn changed(mel: &Mel, sound: &Sound, config: &SoundData, (seed, epoch, index): (u64, u64, u64)) -> Result<Frames, DataError> {
-    let mut frames = log_bands(mel, sound)?;
-    VocalTract { warp: config.warp }.apply(seed, epoch, index, &config.mel(), &mut frames);
-    frames.standardize_together();
-    config.spec.apply(seed, epoch, index, &mut frames);
-    Ok(frames)
-}
+impl Ear {
+    pub(crate) fn new(config: &SoundData) -> Result<Self> {
+        Ok(Self { config: config.clone(), mel: config.mel().build()? })
+    }
 
-fn log_bands(mel: &Mel, sound: &Sound) -> Result<Frames, DataError> {
-    let mut frames = mel.forward(&sound.samples)?;
-    Log::NATURAL.apply(&mut frames);
-    Ok(frames)
+    /// Samples from a frame to the next.
+    pub(crate) fn hop(&self) -> usize {
+        self.mel.stft().config().hop
+    }
+
+    /// Decibels of mel bands, with mean 0 and deviation 1 over all of the sound: how loud it is does not count, and which bands are loud does. `[T, D]`
+    ///
+    /// # Errors
+    /// For a sound that is too short for a frame.
+    pub(crate) fn bands(&self, sound: &Sound) -> Result<Frames, DataError> {
+        let mut frames = self.decibels(sound)?;
+        frames.standardize_together();
+        Ok(frames)
+    }
+
+    /// The same with the random changes of the configuration to the bands: a function of (seed, epoch, index).
+    ///
+    /// # Errors
+    /// As [`Ear::bands`].
+    pub(crate) fn changed(&self, sound: &Sound, (seed, epoch, index): (u64, u64, u64)) -> Result<Frames, DataError> {
+        let mut frames = self.decibels(sound)?;
+        VocalTract { warp: self.config.warp }.apply(seed, epoch, index, &self.config.mel(), &mut frames);
+        self.config.filter.apply(seed, epoch, index, &mut frames);
+        frames.standardize_together();
+        self.config.spec.apply(seed, epoch, index, &mut frames);
+        Ok(frames)
+    }
+
+    fn decibels(&self, sound: &Sound) -> Result<Frames, DataError> {
+        let mut frames = self.mel.forward(&sound.samples)?;
+        let range = (self.config.range > 0.0).then_some(self.config.range);
+        Log::Decibel { floor: 1e-10, range }.apply(&mut frames);
+        Ok(frames)
+    }
+
+    /// Reads a WAV file.
+    ///
+    /// # Errors
+    /// With the path, if it is none, holds no samples, or is too short for a frame.
+    pub(crate) fn hear(&self, path: &Path) -> Result<Heard> {
+        let (sound, rate) = (read_wav(path)?, self.config.rate);
+        let fitting = (sound.rate != rate).then(|| format!("resampled from {} to {rate} Hz", sound.rate));
+        let bands = self.bands(&sound.resample(rate)).with_context(|| format!("cannot listen to {}", path.display()))?;
+        Ok(Heard { bands, seconds: sound.duration(), fitting })
+    }
 }
 
 /// A file as a model hears it.
@@ -60,15 +98,4 @@ pub(crate) struct Heard {
     pub(crate) seconds: f64,
     /// What was done to it.
     pub(crate) fitting: Option<String>,
-}
-
-/// Reads a WAV file.
-///
-/// # Errors
-/// With the path, if it is none, is silent of samples, or is too short for a frame.
-pub(crate) fn hear(path: &Path, config: &SoundData, mel: &Mel) -> Result<Heard> {
-    let sound = read_wav(path)?;
-    let fitting = (sound.rate != config.rate).then(|| format!("resampled from {} to {} Hz", sound.rate, config.rate));
-    let bands = bands(mel, &sound.resample(config.rate)).with_context(|| format!("cannot listen to {}", path.display()))?;
-    Ok(Heard { bands, seconds: sound.duration(), fitting })
 }

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     error::usage,
     eval::Trained,
-    sounds,
+    sounds::Ear,
     task::{Opened, Shown, Task},
     train::RunConfig,
     ui,
@@ -110,11 +110,11 @@ impl Task for Transcripts {
             return Err(usage("--explain is for pictures"));
         }
         let (data, classes) = (trained.run.config.data.utterances(), &trained.run.classes);
-        let (model, mel) = (trained.load(self.0.init(&trained.device))?, data.sounds.mel().build()?);
+        let (model, ear) = (trained.load(self.0.init(&trained.device))?, Ear::new(&data.sounds)?);
         let seconds = utterances::seconds_a_step(data, &self.0);
         let mut answers = vec![];
         for path in &args.inputs {
-            let heard = sounds::hear(path, &data.sounds, &mel)?;
+            let heard = ear.hear(path)?;
             let utterance = Utterance { bands: heard.bands.values, labels: vec![], frames: vec![] };
             let found = &self.hear(&[utterance], &model, &trained.device)[0];
             let words: Vec<_> = found.iter().map(|emission| (&classes[emission.label], emission.step as f64 * seconds)).collect();

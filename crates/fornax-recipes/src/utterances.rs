@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Config, UtteranceData},
-    sounds,
+    sounds::{self, Ear},
     task::Opened,
     train::RunConfig,
 };
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::{FrameLabeler, FrameLabelerConfig};
 use fornax_data::{
     DataError, Dataset, Loader, SoundSet, Split,
-    audio::{Mel, Splice, Spliced},
+    audio::{Splice, Spliced},
     pad,
 };
 use fornax_trainer::{Batches, SourceError};
@@ -39,7 +39,7 @@ pub(crate) struct Utterance {
 #[derive(Debug, Clone)]
 pub(crate) struct Utterances {
     set: SoundSet,
-    mel: Arc<Mel>,
+    ear: Ear,
     config: UtteranceData,
     /// None of the training split, whose utterances are new in every epoch.
     pub(crate) fixed: Vec<Utterance>,
@@ -47,7 +47,7 @@ pub(crate) struct Utterances {
 
 impl Utterances {
     fn new(set: SoundSet, config: &UtteranceData, split: Split) -> Result<Self> {
-        let mut all = Self { set, mel: Arc::new(config.sounds.mel().build()?), config: config.clone(), fixed: vec![] };
+        let mut all = Self { set, ear: Ear::new(&config.sounds)?, config: config.clone(), fixed: vec![] };
         if split != Split::Train {
             all.fixed = (0..config.valid).map(|i| all.utterance(FIXED_SEED, 0, i as u64, false)).collect::<Result<_, _>>()?;
         }
@@ -72,8 +72,8 @@ impl Utterances {
         let Spliced { sound, segments } = splice.utter_with(&self.set, seed, epoch, index, |place, sound| {
             if change { sounds.augment.apply(seed, epoch, number(place), sound) } else { sound.clone() }
         })?;
-        let bands = if change { sounds::changed(&self.mel, &sound, sounds, at)? } else { sounds::bands(&self.mel, &sound)? };
-        let (hop, silence) = (self.mel.stft().config().hop, self.set.classes.len());
+        let bands = if change { self.ear.changed(&sound, at)? } else { self.ear.bands(&sound)? };
+        let (hop, silence) = (self.ear.hop(), self.set.classes.len());
         let spliced = Spliced { sound, segments };
         let frames = spliced.frame_labels(bands.len(), hop, silence);
         Ok(Utterance { bands: bands.values, labels: spliced.labels(), frames })

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn distances_of_words() {
         let distance = |a: &str, b: &str| edit_distance(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>());
-        for (a, b, want) in [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("", "", 0), ("abc", "abc", 0), ("ab", "ba", 2), ("intention", "execution", 5)] {
+        for (a, b, want) in
+            [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("", "", 0), ("abc", "abc", 0), ("ab", "ba", 2), ("intention", "execution", 5)]
+        {
             assert_eq!((distance(a, b), distance(b, a)), (want, want), "{a} {b}");
         }
     }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct SoundAugment {
     /// At most this many seconds, either way; silence comes in.
     pub shift: f64,
+    /// At most this many seconds of silence are put before it, and behind it: as if somebody else had cut the recording.
+    pub pad: f64,
     /// At most this many decibels, either way.
     pub gain: f64,
     /// At most this relative change of speed, and of pitch with it: 0.1 is 0.9 to 1.1.
@@ -33,6 +35,7 @@ impl SoundAugment {
     pub fn check(&self) -> Result<(), DataError> {
         let fields = [
             ("shift", self.shift, 0.0..=60.0),
+            ("pad", self.pad, 0.0..=60.0),
             ("gain", self.gain, 0.0..=60.0),
             ("speed", self.speed, 0.0..=0.5),
             ("noise", self.noise, 0.0..=1.0),
@@ -47,18 +50,23 @@ impl SoundAugment {
         Ok(())
     }
 
-    /// One sound, changed. A changed speed changes the number of samples, and nothing else does.
+    /// One sound, changed. A changed speed and padding change the number of samples, and nothing else does.
     pub fn apply(&self, seed: u64, epoch: u64, index: u64, sound: &Sound) -> Sound {
-        // Five draws always, so that one field does not move another's.
+        // Seven draws always, so that one field does not move another's.
         let mut stream = Stream::new(Purpose::Sound, &[seed, epoch, index, 0]);
         let shift = (stream.symmetric(self.shift) * f64::from(sound.rate)).round() as i64;
         let gain = 10f64.powf(stream.symmetric(self.gain) / 20.0);
         let speed = 1.0 + stream.symmetric(self.speed);
         let (noisy, ratio) = (stream.uniform() < self.noise, self.noise_ratio + 30.0 * stream.uniform());
+        let pads = [0; 2].map(|_: i32| (stream.uniform() * self.pad * f64::from(sound.rate)).round() as usize);
         let mut sound = if speed == 1.0 { sound.clone() } else { faster(sound, speed) };
         if shift != 0 {
             let sample = |i: i64| usize::try_from(i - shift).ok().and_then(|i| sound.samples.get(i)).copied().unwrap_or(0.0);
             sound.samples = (0..sound.samples.len() as i64).map(sample).collect();
+        }
+        if pads != [0, 0] {
+            let silence = |count: usize| std::iter::repeat_n(0.0, count);
+            sound.samples = silence(pads[0]).chain(sound.samples).chain(silence(pads[1])).collect();
         }
         if gain != 1.0 {
             sound.samples.iter_mut().for_each(|x| *x = (f64::from(*x) * gain) as f32);

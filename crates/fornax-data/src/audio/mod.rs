@@ -12,6 +12,7 @@
 
 mod augment;
 mod fft;
+mod filter_augment;
 mod mel;
 mod resample;
 mod spec_augment;
@@ -21,6 +22,7 @@ mod vocal_tract;
 mod wav;
 
 pub use augment::{SoundAugment, mix};
+pub use filter_augment::FilterAugment;
 pub use mel::{Log, Mel, MelConfig, MelScale, Mfcc, MfccConfig, deltas};
 pub use spec_augment::SpecAugment;
 pub use splice::{Segment, Splice, Spliced};

@@ -91,14 +91,7 @@ impl Splice {
     ///
     /// # Errors
     /// As [`Splice::utter`].
-    pub fn utter_with(
-        &self,
-        set: &SoundSet,
-        seed: u64,
-        epoch: u64,
-        index: u64,
-        change: impl Fn(u64, &Sound) -> Sound,
-    ) -> Result<Spliced, DataError> {
+    pub fn utter_with(&self, set: &SoundSet, seed: u64, epoch: u64, index: u64, change: impl Fn(u64, &Sound) -> Sound) -> Result<Spliced, DataError> {
         self.check()?;
         let Self { least, most, shortest, longest, noise, same_speaker } = *self;
         let rate = set.sounds.first().map(|first| first.rate).ok_or_else(|| DataError::Invalid("utterances of no recordings".into()))?;

@@ -2,7 +2,7 @@ use super::Entry;
 use crate::config::{Config, DataConfig, ModelConfig, SoundData};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
 use fornax_architectures::{FrontConv, Pooling, SequenceClassifierConfig, SequenceEncoderConfig};
-use fornax_data::audio::{SoundAugment, SpecAugment};
+use fornax_data::audio::{FilterAugment, SoundAugment, SpecAugment};
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
 use fornax_trainer::TrainConfig;
 
@@ -27,8 +27,10 @@ pub(super) fn config() -> Config {
             name: "fsdd".into(),
             rate: 8000,
             filters: 40,
-            augment: SoundAugment { shift: 0.05, gain: 6.0, speed: 0.12, noise: 0.5, noise_ratio: 5.0 },
-            warp: 0.1,
+            range: 30.0,
+            augment: SoundAugment { shift: 0.05, pad: 0.2, gain: 6.0, speed: 0.18, noise: 0.5, noise_ratio: 5.0 },
+            warp: 0.15,
+            filter: FilterAugment { decibels: 6.0 },
             spec: SpecAugment { time_masks: 1, time_width: 8, time_share: Some(0.2), frequency_masks: 2, frequency_width: 6 },
             leave_out: String::new(),
             limit: 0,

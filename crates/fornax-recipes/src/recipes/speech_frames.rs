@@ -2,7 +2,7 @@ use super::Entry;
 use crate::config::{Config, DataConfig, ModelConfig, SoundData, UtteranceData};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
 use fornax_architectures::FrameLabelerConfig;
-use fornax_data::audio::{SoundAugment, SpecAugment, Splice};
+use fornax_data::audio::{FilterAugment, SoundAugment, SpecAugment, Splice};
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
 use fornax_trainer::TrainConfig;
 
@@ -22,7 +22,9 @@ pub(super) fn utterances() -> UtteranceData {
             rate: 8000,
             filters: 40,
             augment: SoundAugment { gain: 6.0, speed: 0.12, ..SoundAugment::default() },
+            range: 30.0,
             warp: 0.1,
+            filter: FilterAugment { decibels: 3.0 },
             spec: SpecAugment::default(),
             leave_out: String::new(),
             limit: 0,

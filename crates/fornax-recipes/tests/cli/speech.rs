@@ -97,7 +97,13 @@ fn recordings_train_and_are_recognized() {
     hears_every_format(f.path(), "run", |answer| answer["class"].as_str().unwrap().into());
     good(f.path(), &train(&["--out=bob", "--steps=2", "--set=data.leave_out=bob"]));
     assert!(bad(f.path(), &[1], &train(&["--out=eve", "--set=data.leave_out=eve"])).contains("there are ann, bob"));
-    assert!(bad(f.path(), &[2], &train(&["--out=n", "--set=data.warp=0.9"])).contains("data.warp: vocal tract: `warp` must be from 0 to 0.5, not 0.9"));
+    assert!(
+        bad(f.path(), &[2], &train(&["--out=n", "--set=data.warp=0.9"])).contains("data.warp: vocal tract: `warp` must be from 0 to 0.5, not 0.9")
+    );
+    assert!(bad(f.path(), &[2], &train(&["--out=n", "--set=data.range=-1"])).contains("data.range must be from 0 to 200 decibels"));
+    assert!(
+        bad(f.path(), &[2], &train(&["--out=n", "--set=data.filter.decibels=99"])).contains("data.filter: filter: `decibels` must be from 0 to 60")
+    );
     assert!(bad(f.path(), &[1], &["train", "speech-digits", "--out=n"]).contains("fsdd"));
 }
 

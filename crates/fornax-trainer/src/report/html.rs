@@ -197,9 +197,19 @@ mod tests {
             config: json!({"seed": 7}),
         };
         let html = report.html();
-        for part in
-            ["a &lt;b&gt; &amp; c", "a &lt;b&gt; c", "<svg", "cat → dog", "left, right", "<figure><img", "<figure class=\"wide\"><img", "data:image/png;base64,", "Confusion", "accuracy", "&quot;seed&quot;: 7"]
-        {
+        for part in [
+            "a &lt;b&gt; &amp; c",
+            "a &lt;b&gt; c",
+            "<svg",
+            "cat → dog",
+            "left, right",
+            "<figure><img",
+            "<figure class=\"wide\"><img",
+            "data:image/png;base64,",
+            "Confusion",
+            "accuracy",
+            "&quot;seed&quot;: 7",
+        ] {
             assert!(html.contains(part), "{part}");
         }
         assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("href="));
