@@ -20,9 +20,9 @@ pub(crate) enum Purpose {
     Sound = 4,
     Spectrogram = 5,
     Splice = 6,
-    Warp = 7,
     Series = 8,
     Filter = 9,
+    Warp = 10,
 }
 
 impl Stream {

@@ -20,6 +20,7 @@ mod recipes;
 mod schedule_view;
 mod sequences;
 mod sounds;
+mod spectrogram;
 mod sweep;
 mod sweep_view;
 mod task;
