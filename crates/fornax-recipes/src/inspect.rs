@@ -4,7 +4,7 @@ use crate::{cli::InspectArgs, error::usage, schedule_view, ui};
 use anyhow::{Context, Result, bail};
 use fornax_data::{idx, npy, picture, picture::Colour};
 use fornax_trainer::{RunDir, checkpoint::Checkpoints};
-use fornax_weights::{TensorFile, Tensors, sha256_of};
+use fornax_weights::{TensorFile, read_onnx, sha256_of};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<u8> {
@@ -22,9 +22,9 @@ fn contents(path: &Path, hash: bool) -> Result<u8> {
         ui::out(format!("{}\n{line}", path.display()));
         return Ok(0);
     }
-    let (file, tensors) = weights(path)?;
+    let (file, contents) = weights(path)?;
+    let tensors = contents.tensors;
     ui::out(file.display().to_string());
-    let contents = TensorFile::read(&file)?;
     for (key, value) in &contents.metadata {
         ui::out(format!("{key}: {}", value.replace('\n', " ")));
     }
@@ -62,7 +62,7 @@ fn array(path: &Path) -> Result<Option<String>> {
 }
 
 /// The weights of a file (of a checkpoint: of its model and averages, not the optimizer's), or of a run's last checkpoint.
-fn weights(path: &Path) -> Result<(PathBuf, Tensors)> {
+fn weights(path: &Path) -> Result<(PathBuf, TensorFile)> {
     let file = if path.is_dir() {
         let checkpoints = Checkpoints::new(RunDir::open(path)?.checkpoints(), 1);
         let (file, _, refused) = checkpoints.newest()?.with_context(|| format!("the run has no checkpoint yet: {}", path.display()))?;
@@ -71,13 +71,13 @@ fn weights(path: &Path) -> Result<(PathBuf, Tensors)> {
     } else {
         path.to_path_buf()
     };
-    let contents = TensorFile::read(&file)?;
-    let mut tensors = contents.tensors;
+    let is_onnx = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+    let mut contents = if is_onnx { TensorFile::new(read_onnx(&file)?) } else { TensorFile::read(&file)? };
     if contents.metadata.contains_key("format") {
-        tensors.retain(|name, _| !name.starts_with("optimizer."));
+        contents.tensors.retain(|name, _| !name.starts_with("optimizer."));
     }
-    if tensors.is_empty() {
+    if contents.tensors.is_empty() {
         bail!("there is no tensor in {}", file.display());
     }
-    Ok((file, tensors))
+    Ok((file, contents))
 }

@@ -1,6 +1,6 @@
 //! Named tensors and metadata in one safetensors file, checksummed.
 
-use crate::{WeightError, atomic};
+use crate::{WeightError, atomic, onnx::onnx_from_bytes};
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
@@ -21,6 +21,21 @@ pub struct TensorFile {
     pub metadata: BTreeMap<String, String>,
     /// Whether the file carried a checksum (which then was right).
     pub checked: bool,
+}
+
+/// Reads the tensors of a safetensors or an ONNX file, which are told apart by how they begin.
+///
+/// # Errors
+/// As [`TensorFile::read`] and [`crate::read_onnx`].
+pub fn read_tensors(path: &Path) -> Result<Tensors, WeightError> {
+    let bytes = fs::read(path).map_err(WeightError::io("read", path))?;
+    let tensors = match &bytes[..] {
+        [] => Err("it is empty".into()),
+        [b'P', b'K', 3, 4, ..] => Err("an archive, as PyTorch's .pt, .pth and .jit files are; take a safetensors or an ONNX file".into()),
+        [_, _, _, _, _, _, _, _, b'{', ..] => TensorFile::from_bytes(&bytes).map(|file| file.tensors),
+        _ => onnx_from_bytes(&bytes).map_err(|why| format!("{why} (nor does it begin as safetensors)")),
+    };
+    tensors.map_err(|why| WeightError::Damaged { why, path: path.into() })
 }
 
 /// One SHA-256, in hexadecimal, over names, shapes and bytes in name order.
@@ -183,6 +198,25 @@ mod tests {
         changed.tensors.insert("ids".into(), TensorData::from([1i64, -1, 4]));
         for other in [renamed, reshaped, changed] {
             assert!(seen.insert(sha256_of(&other.tensors)));
+        }
+    }
+
+    #[test]
+    fn files_are_told_apart_by_how_they_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        let read = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            read_tensors(&path).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(&sample().to_bytes().unwrap()), Ok(sample().tensors));
+        // Version 8, and a graph with the initializer `x` of shape [1].
+        let tensor = [&[0x08, 1, 0x10, 1, 0x42, 1, b'x', 0x4A, 4][..], &1.5f32.to_le_bytes()].concat();
+        let model = [&[0x08, 8, 0x3A, 2 + tensor.len() as u8, 0x2A, tensor.len() as u8][..], &tensor].concat();
+        assert_eq!(read(&model), Ok(Tensors::from([("x".into(), TensorData::from([1.5f32]))])));
+        for (bytes, part) in [(&b""[..], "empty"), (b"PK\x03\x04...", "safetensors or an ONNX"), (b"weights of mine", "no ONNX file"), (b"12345678{}", "")] {
+            let error = read(bytes).unwrap_err();
+            assert!(error.contains(part) && error.lines().count() == 1, "{error}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Weights of Burn models as safetensors, with the names of the modules' fields: `features.0.conv.weight`.
 //!
 //! Writing is atomic: a file is whole or absent. Reading never trusts the file: every length is checked against it, and a
-//! file of Fornax carries a SHA-256 over names, shapes, bytes and metadata.
+//! file of Fornax carries a SHA-256 over names, shapes, bytes and metadata. The tensors of ONNX files are read too ([`read_onnx`]).
 //!
 //! ```no_run
 //! # fn f(model: burn::nn::Linear) -> Result<(), fornax_weights::WeightError> {
@@ -17,9 +17,12 @@ pub use burn;
 
 pub mod atomic;
 mod file;
+mod onnx;
+mod protobuf;
 mod state;
 
-pub use file::{TensorFile, Tensors, sha256_of};
+pub use file::{TensorFile, Tensors, read_tensors, sha256_of};
+pub use onnx::{onnx_from_bytes, read_onnx};
 pub use state::{ModulePath, count_trainable, load_state, names_by_id, state};
 
 use std::path::PathBuf;
@@ -37,7 +40,7 @@ pub enum WeightError {
         /// The file.
         path: PathBuf,
     },
-    /// Not a safetensors file, or a damaged one.
+    /// Not a file of weights, or a damaged one.
     #[error("damaged or foreign weight file: {why}: {}", path.display())]
     Damaged {
         /// What is wrong with it.

@@ -1,0 +1,379 @@
+//! The tensors of an ONNX file.
+
+use crate::{
+    Tensors, WeightError,
+    protobuf::{Fields, Value},
+};
+use burn::tensor::{DType, TensorData};
+use std::{fs, path::Path};
+
+/// Graphs inside of graphs, at most.
+const DEEPEST: usize = 32;
+
+/// ONNX's number of a type, and what it is here. Bools are bytes.
+const TYPES: [(u64, DType); 13] = [
+    (1, DType::F32),
+    (2, DType::U8),
+    (3, DType::I8),
+    (4, DType::U16),
+    (5, DType::I16),
+    (6, DType::I32),
+    (7, DType::I64),
+    (9, DType::U8),
+    (10, DType::F16),
+    (11, DType::F64),
+    (12, DType::U32),
+    (13, DType::U64),
+    (16, DType::BF16),
+];
+
+/// Reads the tensors of an ONNX file by name: the initializers of its graph, and what its `Constant` nodes hold as `value`, under the name of
+/// their output. Those of graphs inside of nodes (`If`, `Loop`, `Scan`) and of functions are among them.
+///
+/// The nodes themselves are not read: a file's tensors are not its network. A name that two branches give to different tensors is the first one's;
+/// the others' have the way to them in front, `If_0/else_branch/scale`.
+///
+/// Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>
+///
+/// # Errors
+/// If the system refuses, or the file is no ONNX file, is damaged, keeps tensors in other files, or has a tensor of a type that Burn lacks (text,
+/// complex, 8-bit floats, 4 bits) or a sparse one.
+pub fn read_onnx(path: &Path) -> Result<Tensors, WeightError> {
+    let bytes = fs::read(path).map_err(WeightError::io("read", path))?;
+    onnx_from_bytes(&bytes).map_err(|why| WeightError::Damaged { why, path: path.into() })
+}
+
+/// The same from memory.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub fn onnx_from_bytes(bytes: &[u8]) -> Result<Tensors, String> {
+    let (mut walk, mut version, mut graphs) = (Walk::default(), 0, 0);
+    let foreign = |why: String| format!("no ONNX file: {why}");
+    for field in Fields::new(bytes) {
+        match field.map_err(foreign)? {
+            (1, value) => version = value.varint("the version").map_err(foreign)?,
+            (7, value) => {
+                walk.graph(value.bytes("the graph").map_err(foreign)?, "", 0)?;
+                graphs += 1;
+            }
+            (25, value) => walk.function(value.bytes("a function")?)?,
+            _ => {}
+        }
+    }
+    if version == 0 || graphs != 1 {
+        return Err(foreign(format!("it has version {version} and {graphs} graphs")));
+    }
+    Ok(walk.tensors)
+}
+
+#[derive(Default)]
+struct Walk {
+    tensors: Tensors,
+}
+
+impl Walk {
+    /// `way` leads to it, with a slash behind.
+    fn graph(&mut self, graph: &[u8], way: &str, depth: usize) -> Result<(), String> {
+        if depth > DEEPEST {
+            return Err(format!("more than {DEEPEST} graphs inside of each other"));
+        }
+        for field in Fields::new(graph) {
+            match field? {
+                (1, value) => self.node(value.bytes("a node")?, way, depth)?,
+                (5, value) => {
+                    let tensor = Tensor::read(value.bytes("an initializer")?)?;
+                    self.insert(tensor.name.to_string(), tensor.data()?, way)?;
+                }
+                (15, _) => return Err("it has a sparse initializer, which is not supported".into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, function: &[u8]) -> Result<(), String> {
+        let mut name = "function";
+        for field in Fields::new(function) {
+            match field? {
+                (1, value) => name = value.text("the name of a function")?,
+                (7, value) => self.node(value.bytes("a node")?, &format!("{name}/"), 0)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, node: &[u8], way: &str, depth: usize) -> Result<(), String> {
+        let (mut output, mut name, mut operator, mut attributes) = (None, "", "", vec![]);
+        for field in Fields::new(node) {
+            match field? {
+                (2, value) if output.is_none() => output = Some(value.text("an output")?),
+                (3, value) => name = value.text("the name of a node")?,
+                (4, value) => operator = value.text("an operator")?,
+                (5, value) => attributes.push(value.bytes("an attribute")?),
+                _ => {}
+            }
+        }
+        for attribute in attributes {
+            let (mut kind, mut tensor, mut graphs) = ("", None, vec![]);
+            for field in Fields::new(attribute) {
+                match field? {
+                    (1, value) => kind = value.text("the name of an attribute")?,
+                    (5, value) => tensor = Some(value.bytes("a tensor")?),
+                    (6 | 11, value) => graphs.push(value.bytes("a graph")?),
+                    _ => {}
+                }
+            }
+            if let Some(tensor) = tensor.filter(|_| operator == "Constant" && kind == "value") {
+                let output = output.ok_or_else(|| format!("the constant `{name}` has no output"))?;
+                let tensor = Tensor { name: output, ..Tensor::read(tensor)? };
+                self.insert(output.to_string(), tensor.data()?, way)?;
+            }
+            for graph in graphs {
+                let name = if name.is_empty() { operator } else { name };
+                self.graph(graph, &format!("{way}{name}/{kind}/"), depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, name: String, data: TensorData, way: &str) -> Result<(), String> {
+        let name = match self.tensors.get(&name) {
+            Some(known) if *known == data => return Ok(()),
+            Some(_) => format!("{way}{name}"),
+            None => name,
+        };
+        match self.tensors.get(&name) {
+            Some(known) if *known != data => Err(format!("`{name}` is the name of two different tensors")),
+            _ => {
+                self.tensors.insert(name, data);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A `TensorProto`. Numbers are in the bytes `raw`, or in one of the lists that its type has.
+#[derive(Default)]
+struct Tensor<'a> {
+    name: &'a str,
+    shape: Vec<u64>,
+    kind: u64,
+    raw: Option<&'a [u8]>,
+    /// Little-endian, of `float_data` and `double_data`.
+    floats: Vec<u8>,
+    /// Of `int32_data`, `int64_data` and `uint64_data`.
+    numbers: Vec<u64>,
+    /// Why its numbers can't be had.
+    elsewhere: Option<&'static str>,
+}
+
+impl<'a> Tensor<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, String> {
+        let mut tensor = Self::default();
+        for field in Fields::new(message) {
+            match field? {
+                (1, value) => value.varints("a shape", &mut tensor.shape)?,
+                (2, value) => tensor.kind = value.varint("the type of a tensor")?,
+                (3, _) => tensor.elsewhere = Some("is in several segments"),
+                (4, value) => value.fixed::<4>("float_data", &mut tensor.floats)?,
+                (5 | 7 | 11, value) => value.varints("numbers", &mut tensor.numbers)?,
+                (8, value) => tensor.name = value.text("the name of a tensor")?,
+                (9, value) => tensor.raw = Some(value.bytes("raw_data")?),
+                (10, value) => value.fixed::<8>("double_data", &mut tensor.floats)?,
+                (13, _) | (14, Value::Varint(1..)) => tensor.elsewhere = Some("is kept in another file"),
+                _ => {}
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// Its numbers.
+    fn data(self) -> Result<TensorData, String> {
+        let Self { name, shape, kind, raw, floats, numbers, elsewhere } = self;
+        if name.is_empty() {
+            return Err("it has a tensor without a name".into());
+        }
+        if let Some(elsewhere) = elsewhere {
+            return Err(format!("`{name}` {elsewhere}, which is not supported"));
+        }
+        let dtype = TYPES.iter().find(|(number, _)| *number == kind).map(|(_, dtype)| *dtype);
+        let dtype = dtype.ok_or_else(|| format!("`{name}` has ONNX's type {kind}, which is not supported"))?;
+        let shape: Option<Vec<usize>> = shape.into_iter().map(|d| usize::try_from(d).ok()).collect();
+        let shape = shape.filter(|shape| shape.len() <= 8).ok_or_else(|| format!("`{name}` has more than 8 dimensions, or huge ones"))?;
+        let bytes = match raw {
+            Some(raw) if floats.is_empty() && numbers.is_empty() => raw.to_vec(),
+            Some(_) => return Err(format!("`{name}` has its numbers twice")),
+            None if matches!(dtype, DType::F32 | DType::F64) => floats,
+            None => little_endian(numbers, dtype).ok_or_else(|| format!("`{name}` has a number that is not of its type"))?,
+        };
+        let wanted = shape.iter().try_fold(dtype.size(), |n, &d| n.checked_mul(d));
+        if wanted != Some(bytes.len()) {
+            return Err(format!("`{name}` has {} bytes for shape {shape:?} of {dtype:?}", bytes.len()));
+        }
+        Ok(TensorData::from_bytes_vec(bytes, shape, dtype))
+    }
+}
+
+/// The low bytes of each number; None if one needs more.
+fn little_endian(numbers: Vec<u64>, dtype: DType) -> Option<Vec<u8>> {
+    let size = dtype.size();
+    let mut bytes = Vec::with_capacity(numbers.len() * size);
+    for number in numbers {
+        let high = number as i64 >> (8 * size - 1);
+        // What is cut off is zeros, or the sign of a negative number.
+        if size < 8 && !matches!(high, -1..=1) {
+            return None;
+        }
+        bytes.extend(&number.to_le_bytes()[..size]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn varint(mut number: u64) -> Vec<u8> {
+        let mut bytes = vec![];
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    fn number(field: u64, number: u64) -> Vec<u8> {
+        [varint(field << 3), varint(number)].concat()
+    }
+
+    fn bytes(field: u64, content: &[u8]) -> Vec<u8> {
+        [varint(field << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
+    }
+
+    fn tensor(name: &str, kind: u64, shape: &[u64], data: Vec<u8>) -> Vec<u8> {
+        let shape: Vec<u8> = shape.iter().flat_map(|&d| varint(d)).collect();
+        [bytes(1, &shape), number(2, kind), bytes(8, name.as_bytes()), data].concat()
+    }
+
+    fn floats(name: &str, values: &[f32]) -> Vec<u8> {
+        let raw: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        tensor(name, 1, &[values.len() as u64], bytes(9, &raw))
+    }
+
+    fn node(name: &str, operator: &str, output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let attributes: Vec<u8> = attributes.iter().flat_map(|a| bytes(5, a)).collect();
+        // Attributes first: the order of fields is free.
+        [attributes, bytes(2, output.as_bytes()), bytes(3, name.as_bytes()), bytes(4, operator.as_bytes())].concat()
+    }
+
+    fn constant(output: &str, tensor: Vec<u8>) -> Vec<u8> {
+        node("", "Constant", output, &[[bytes(1, b"value"), bytes(5, &tensor)].concat()])
+    }
+
+    fn branch(name: &str, content: &[Vec<u8>]) -> Vec<u8> {
+        [bytes(1, name.as_bytes()), bytes(6, &content.concat())].concat()
+    }
+
+    fn model(graph: &[Vec<u8>]) -> Vec<u8> {
+        [number(1, 8), bytes(2, b"a test"), bytes(7, &graph.concat())].concat()
+    }
+
+    /// Initializers and constants, here and in two branches.
+    fn sample() -> Vec<u8> {
+        let inner = node("deep", "If", "z", &[branch("then_branch", &[bytes(5, &floats("inside", &[4.0]))])]);
+        let branches = [
+            branch("then_branch", &[bytes(1, &constant("scale", floats("", &[1.0]))), bytes(1, &inner)]),
+            branch("else_branch", &[bytes(1, &constant("scale", floats("", &[2.0]))), bytes(1, &constant("w", floats("", &[3.0, -0.5])))]),
+        ];
+        model(&[bytes(5, &floats("w", &[3.0, -0.5])), bytes(1, &node("If_0", "If", "y", &branches))])
+    }
+
+    #[test]
+    fn tensors_have_their_names_wherever_they_are() {
+        let tensors = onnx_from_bytes(&sample()).unwrap();
+        let names: Vec<_> = tensors.keys().map(String::as_str).collect();
+        assert_eq!(names, ["If_0/else_branch/scale", "inside", "scale", "w"]);
+        assert_eq!(tensors["w"], TensorData::from([3.0f32, -0.5]));
+        assert_eq!((&tensors["scale"], &tensors["If_0/else_branch/scale"]), (&TensorData::from([1.0f32]), &TensorData::from([2.0f32])));
+        let function = [bytes(1, b"gelu"), bytes(7, &constant("half", floats("", &[0.5])))].concat();
+        let with_function = [sample(), bytes(25, &function)].concat();
+        assert_eq!(onnx_from_bytes(&with_function).unwrap()["half"], TensorData::from([0.5f32]));
+    }
+
+    #[test]
+    fn every_type_is_read_from_bytes_and_from_lists() {
+        let read = |tensor: Vec<u8>| onnx_from_bytes(&model(&[bytes(5, &tensor)])).map(|tensors| tensors["x"].clone());
+        let list = |field: u64, numbers: &[u64]| bytes(field, &numbers.iter().flat_map(|&n| varint(n)).collect::<Vec<_>>());
+        let minus_one = u64::MAX;
+        assert_eq!(read(tensor("x", 7, &[2, 1], list(7, &[minus_one, 5]))).unwrap(), TensorData::from([[-1i64], [5]]));
+        assert_eq!(read(tensor("x", 7, &[], number(7, 5))).unwrap(), TensorData::new(vec![5i64], Vec::<usize>::new()));
+        assert_eq!(read(tensor("x", 6, &[2], list(5, &[minus_one, 7]))).unwrap(), TensorData::from([-1i32, 7]));
+        assert_eq!(read(tensor("x", 3, &[2], list(5, &[minus_one, 127]))).unwrap(), TensorData::from([-1i8, 127]));
+        assert_eq!(read(tensor("x", 9, &[2], list(5, &[1, 0]))).unwrap(), TensorData::from([1u8, 0]));
+        assert_eq!(read(tensor("x", 12, &[1], list(11, &[u64::from(u32::MAX)]))).unwrap(), TensorData::from([u32::MAX]));
+        assert_eq!(read(tensor("x", 13, &[1], list(11, &[u64::MAX]))).unwrap(), TensorData::from([u64::MAX]));
+        // 0x3C00 is 1 in half precision, 0x3F80 in bfloat16.
+        let one = |kind, bits| read(tensor("x", kind, &[1], list(5, &[bits]))).unwrap().convert_dtype(DType::F32);
+        assert_eq!((one(10, 0x3C00), one(16, 0x3F80)), (TensorData::from([1.0f32]), TensorData::from([1.0f32])));
+        let packed: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert_eq!(read(tensor("x", 1, &[2], bytes(4, &packed))).unwrap(), TensorData::from([1.5f32, -2.0]));
+        assert_eq!(read(tensor("x", 11, &[1], bytes(10, &2.5f64.to_le_bytes()))).unwrap(), TensorData::from([2.5f64]));
+        assert_eq!(read(tensor("x", 1, &[0, 3], vec![])).unwrap().shape().to_vec(), [0, 3]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let initializer = |tensor: Vec<u8>| model(&[bytes(5, &tensor)]);
+        let raw = bytes(9, &[0; 8]);
+        let deep = (0..40).fold(vec![], |inside, _| bytes(1, &node("", "If", "", &[branch("b", &[inside])])));
+        let both = [raw.clone(), bytes(4, &[0; 8])].concat();
+        let wrong: [(Vec<u8>, &str); 13] = [
+            (vec![], "version 0 and 0 graphs"),
+            (number(1, 8), "0 graphs"),
+            (b"Once upon a time".to_vec(), "no ONNX file"),
+            (initializer(tensor("x", 1, &[3], raw.clone())), "`x` has 8 bytes for shape [3]"),
+            (initializer(tensor("x", 1, &[u64::MAX, u64::MAX], raw.clone())), "`x` has 8 bytes"),
+            (initializer(tensor("x", 1, &[1; 9], raw.clone())), "more than 8 dimensions"),
+            (initializer(tensor("x", 8, &[1], bytes(6, b"text"))), "`x` has ONNX's type 8"),
+            (initializer(tensor("x", 2, &[1], bytes(5, &varint(256)))), "not of its type"),
+            (initializer(tensor("x", 1, &[2], [bytes(13, b""), number(14, 1)].concat())), "`x` is kept in another file"),
+            (initializer(tensor("x", 1, &[2], both)), "`x` has its numbers twice"),
+            (initializer(tensor("", 1, &[2], raw)), "without a name"),
+            (model(&[bytes(15, b"")]), "sparse"),
+            (model(&[deep]), "more than 32 graphs"),
+        ];
+        for (file, part) in wrong {
+            let error = onnx_from_bytes(&file).unwrap_err();
+            assert!(error.contains(part) && !error.contains('\n'), "{part}: {error}");
+        }
+        let twice = [bytes(5, &floats("x", &[1.0])), bytes(5, &floats("x", &[2.0]))];
+        assert!(onnx_from_bytes(&model(&twice)).unwrap_err().contains("`x` is the name of two different tensors"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn a_cut_is_refused_or_harmless_and_other_damage_never_panics(at in 0usize..10_000, to in any::<u8>(), cut in any::<bool>()) {
+            let (whole, mut damaged) = (sample(), sample());
+            let at = at % whole.len();
+            if cut {
+                damaged.truncate(at);
+                prop_assert!(onnx_from_bytes(&damaged).is_err_and(|error| !error.contains('\n')));
+            } else {
+                damaged[at] = to;
+                let numbers = onnx_from_bytes(&damaged).map_or(0, |tensors| tensors.values().map(|data| data.num_elements()).sum());
+                prop_assert!(numbers <= damaged.len());
+            }
+        }
+
+        #[test]
+        fn any_bytes_end_in_a_result(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let numbers = onnx_from_bytes(&bytes).map_or(0, |tensors| tensors.values().map(|data| data.num_elements()).sum());
+            prop_assert!(numbers <= bytes.len());
+        }
+    }
+}
