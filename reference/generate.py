@@ -16,6 +16,7 @@ import schedules
 import sequence_losses
 import sequence_models
 import sequences
+import silero_vad
 import wrappers
 
 if __name__ == "__main__":
@@ -34,3 +35,4 @@ if __name__ == "__main__":
     sequence_losses.write()
     sequence_models.write()
     recurrent_variants.write()
+    silero_vad.write()

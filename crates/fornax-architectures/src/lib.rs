@@ -24,6 +24,8 @@ mod mlp;
 mod resnet;
 mod sequence_classifier;
 mod sequence_encoder;
+mod silero_vad;
+mod speech_segments;
 mod vit;
 
 pub use char_rnn::{CharRnn, CharRnnConfig};
@@ -36,6 +38,8 @@ pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{BasicBlock, ResNet, ResNetConfig, Stem};
 pub use sequence_classifier::{Pooling, SequenceClassifier, SequenceClassifierConfig};
 pub use sequence_encoder::{Encoded, FrontConv, SequenceEncoder, SequenceEncoderConfig};
+pub use silero_vad::{SileroVad, SileroVadConfig, VadState};
+pub use speech_segments::SpeechSegments;
 pub use vit::{Vit, VitConfig};
 
 use burn::{
