@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use std::process::Command;
 
 /// The commands that are the binary's own.
-pub(crate) const COMMANDS: &[&str] = &["train", "eval", "predict", "generate", "sweep", "recipes", "data", "inspect", "bench"];
+pub(crate) const COMMANDS: &[&str] = &["train", "eval", "predict", "generate", "vad", "sweep", "recipes", "data", "inspect", "bench"];
 
 /// Those that need a feature: flex is the default one.
 const FEATURES: &[&str] = &["ndarray", "tch", "wgpu", "cuda"];

@@ -22,6 +22,7 @@ Train and use models. Each builds the binary `fornax` (release) with the backend
   eval RUN                      measure a run or a checkpoint on its validation or test split
   predict RUN INPUT...          classify images
   generate RUN                  go on with a text by a language model
+  vad FILE.wav --weights FILE   find speech with the weights of Silero VAD
   sweep RECIPE --vary KEY=V,V   train over a grid of settings: a table, curves, the best
   data list|fetch|path          the data sets
   inspect FILE|RUN              tensors, shapes and configuration of a checkpoint

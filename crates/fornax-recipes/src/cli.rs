@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// Go on with a text by a run's best checkpoint.
     Generate(GenerateArgs),
+    /// Find speech in a recording with the weights of Silero VAD.
+    Vad(VadArgs),
     /// Train a recipe many times over a grid of settings: a table, curves, the best.
     Sweep(SweepArgs),
     /// List, fetch and find data sets.
@@ -173,6 +175,23 @@ pub(crate) struct GenerateArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct VadArgs {
+    /// A WAV file of any rate.
+    pub(crate) file: PathBuf,
+    /// silero_vad.onnx or silero_vad_16k.safetensors, from the Python package `silero-vad`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Speech begins at this probability, and ends 0.15 lower.
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) threshold: f64,
+    /// One JSON object on the last line, with the probability of each 32 ms.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SweepArgs {
     /// A name from `fornax recipes`.
     pub(crate) recipe: String,
@@ -234,7 +253,7 @@ pub(crate) enum DataCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A run folder, a checkpoint or a safetensors file.
+    /// A run folder, a checkpoint, a safetensors or an ONNX file.
     pub(crate) path: PathBuf,
     /// Print one SHA-256 over the weights' names, shapes and bytes on the last line.
     #[arg(long)]

@@ -29,6 +29,7 @@ mod train;
 mod transcripts;
 mod ui;
 mod utterances;
+mod vad;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         cli::Command::Eval(args) => eval::run(&args),
         cli::Command::Predict(args) => predict::run(&args),
         cli::Command::Generate(args) => generate::run(&args),
+        cli::Command::Vad(args) => vad::run(&args),
         cli::Command::Sweep(args) => sweep::run(&args),
         cli::Command::Data(args) => data::run(&args),
         cli::Command::Inspect(args) => inspect::run(&args),
