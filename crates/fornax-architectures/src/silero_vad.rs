@@ -60,7 +60,8 @@ impl SileroVadConfig {
     pub fn init(&self, device: &Device) -> SileroVad {
         assert!(self.rate > 0 && self.rate.is_multiple_of(250), "a rate that is a multiple of 250, not {}", self.rate);
         let (window, [a, b, c, hidden]) = (self.window(), self.channels);
-        let mut stft = Conv1dConfig::new(1, window + 2, window).with_stride(window / 2).with_bias(false).with_initializer(Initializer::Zeros).init(device);
+        let mut stft =
+            Conv1dConfig::new(1, window + 2, window).with_stride(window / 2).with_bias(false).with_initializer(Initializer::Zeros).init(device);
         stft.weight = init::by_index([window + 2, 1, window], |i| fourier(i, window), device).set_require_grad(false);
         let convolution = |inputs, outputs, stride| TemporalConvConfig::new(inputs, outputs, 3).with_stride(stride).init(device);
         SileroVad {

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn segments_are_those_of_silero() {
         // What `get_speech_timestamps_from_probs` of silero-vad 6.2.3 gives.
-        assert_eq!(find(&[(0.1, 20)]), []);
+        assert!(find(&[(0.1, 20)]).is_empty() && find(&[]).is_empty());
         assert_eq!(find(&[(0.1, 10), (0.9, 20), (0.1, 20)]), [4640..15_840]);
         // Eight chunks are 256 ms, seven are too short.
         assert_eq!(find(&[(0.1, 10), (0.9, 7), (0.1, 20), (0.9, 8), (0.1, 10)]), [18_464..23_520]);

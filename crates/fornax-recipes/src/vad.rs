@@ -1,7 +1,7 @@
 //! `fornax vad`
 
-use crate::{cli::VadArgs, config::device, error::usage, ui};
-use anyhow::{Result, bail};
+use crate::{cli::VadArgs, config::device, error::usage, train::cores, ui};
+use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor, TensorData};
 use fornax_architectures::{SileroVad, SpeechSegments};
 use fornax_data::audio::{Sound, read_wav};
@@ -22,15 +22,14 @@ pub(crate) fn run(args: &VadArgs) -> Result<u8> {
         return Err(usage("--threads must be at least 1"));
     }
     let device = device(args.compute.backend.as_deref().unwrap_or("flex"), args.compute.device.as_deref())?;
-    // A chunk is too small to share.
-    fornax_kernels::device::set_threads(args.compute.threads.unwrap_or(1));
+    fornax_kernels::device::set_threads(args.compute.threads.unwrap_or_else(cores));
     let sound = read_wav(&args.file)?;
     if !RATES.contains(&sound.rate) {
         bail!("{} samples a second, not {} to {}: {}", sound.rate, RATES.start(), RATES.end(), args.file.display());
     }
     let tensors = read_tensors(&args.weights)?;
     let rate = rate(&tensors, sound.rate, &args.weights)?;
-    let model = SileroVad::load(&tensors, rate, &device)?;
+    let model = SileroVad::load(&tensors, rate, &device).with_context(|| format!("cannot use {}", args.weights.display()))?;
     let heard = sound.resample(rate);
     let probabilities = probabilities(&model, &heard, &device, &args.file)?;
     let segments = SpeechSegments::new(args.threshold).find(&probabilities, model.config.chunk(), heard.samples.len(), rate);
@@ -55,7 +54,8 @@ pub(crate) fn run(args: &VadArgs) -> Result<u8> {
     for segment in &segments {
         ui::out(format!("{:.3} s to {:.3} s", seconds(segment.start), seconds(segment.end)));
     }
-    ui::note(format!("{} segments, {:.2} s of speech in {:.2} s", segments.len(), seconds(speech), sound.duration()));
+    let count = segments.len();
+    ui::note(format!("{count} segment{}, {:.2} s of speech in {:.2} s", if count == 1 { "" } else { "s" }, seconds(speech), sound.duration()));
     Ok(0)
 }
 
@@ -83,7 +83,10 @@ fn probabilities(model: &SileroVad, sound: &Sound, device: &Device, path: &Path)
     }
     if let Some(at) = probabilities.iter().position(|p| !p.is_finite()) {
         let largest = sound.samples.iter().fold(0f32, |most, x| most.max(x.abs()));
-        bail!("chunk {at} has no probability: the weights hold numbers that are none, or samples of up to {largest:e} are too large: {}", path.display());
+        bail!(
+            "chunk {at} has no probability: the weights hold numbers that are none, or samples of up to {largest:e} are too large: {}",
+            path.display()
+        );
     }
     Ok(probabilities)
 }

@@ -214,7 +214,9 @@ mod tests {
         let tensor = [&[0x08, 1, 0x10, 1, 0x42, 1, b'x', 0x4A, 4][..], &1.5f32.to_le_bytes()].concat();
         let model = [&[0x08, 8, 0x3A, 2 + tensor.len() as u8, 0x2A, tensor.len() as u8][..], &tensor].concat();
         assert_eq!(read(&model), Ok(Tensors::from([("x".into(), TensorData::from([1.5f32]))])));
-        for (bytes, part) in [(&b""[..], "empty"), (b"PK\x03\x04...", "safetensors or an ONNX"), (b"weights of mine", "no ONNX file"), (b"12345678{}", "")] {
+        for (bytes, part) in
+            [(&b""[..], "empty"), (b"PK\x03\x04...", "safetensors or an ONNX"), (b"weights of mine", "no ONNX file"), (b"12345678{}", "")]
+        {
             let error = read(bytes).unwrap_err();
             assert!(error.contains(part) && error.lines().count() == 1, "{error}");
         }

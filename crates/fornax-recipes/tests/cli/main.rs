@@ -11,3 +11,4 @@ mod speech;
 mod support;
 mod text;
 mod usage;
+mod vad;
