@@ -99,6 +99,20 @@ pub struct VadState {
 /// h_t, c_t = LSTM(e_t, h_{t−1}, c_{t−1})        p_t = σ(w · max(h_t, 0) + b)
 /// ```
 ///
+/// ```no_run
+/// # use burn::tensor::{Device, Tensor};
+/// # fn listen(device: &Device, chunks: impl Iterator<Item = Tensor<2>>) -> Result<(), fornax_weights::WeightError> {
+/// use fornax_architectures::SileroVad;
+/// let model = SileroVad::load(&fornax_weights::read_tensors("silero_vad.onnx".as_ref())?, 16_000, device)?;
+/// let mut state = None;
+/// for chunk in chunks {
+///     let (probability, after) = model.forward(chunk, state.as_ref()); // [1, 512] -> [1, 1]
+///     println!("{}", probability.into_scalar::<f32>());
+///     state = Some(after);
+/// }
+/// # Ok(()) }
+/// ```
+///
 /// Shapes: `B` streams, `S` samples, `T = S / 2N` chunks, `N` the window, `H` the decoder's size.
 ///
 /// Source: Silero Team, "Silero VAD", 2025 (<https://github.com/snakers4/silero-vad>, MIT), its published graph. Here 1e-24 is added to the power, so that

@@ -64,8 +64,11 @@ fn decode(bytes: &[u8], path: &Path) -> Result<Sound, DataError> {
     let explain = |error: hound::Error| match error {
         // From memory nothing can fail but a read behind the end.
         hound::Error::IoError(_) => damaged("cut off".into()),
+        // The first is what hound says to floats of 64 bits.
+        hound::Error::FormatError("bits per sample is not 32") | hound::Error::Unsupported => {
+            damaged("samples in a format other than whole numbers of 8 to 32 bits and floats of 32".into())
+        }
         hound::Error::FormatError(why) => damaged(why.into()),
-        hound::Error::Unsupported => damaged("samples in a format other than whole numbers of 8 to 32 bits and floats of 32".into()),
         other => damaged(other.to_string()),
     };
     if bytes.is_empty() {

@@ -57,6 +57,7 @@ fn onnx() -> Vec<u8> {
 /// A WAV file; `kind` is 1 for whole numbers and 3 for floats.
 fn wav(path: &Path, rate: u32, channels: u16, [kind, bits]: [u16; 2], samples: &[f32]) {
     let one = |x: f32| match (kind, bits) {
+        (3, 64) => f64::from(x).to_le_bytes().to_vec(),
         (3, _) => x.to_le_bytes().to_vec(),
         (_, 8) => vec![(x * 128.0 + 128.0) as u8],
         (_, bits) => ((f64::from(x) * f64::from(1u32 << (bits - 1))) as i32).to_le_bytes()[..usize::from(bits / 8)].to_vec(),
@@ -153,6 +154,7 @@ fn what_cannot_be_heard_is_named() {
     wav(&path("none.wav"), 16_000, 1, [1, 16], &[]);
     wav(&path("nan.wav"), 16_000, 1, [3, 32], &[0.0, f32::NAN]);
     wav(&path("huge.wav"), 16_000, 1, [3, 32], &[1e30; 600]);
+    wav(&path("double.wav"), 16_000, 1, [3, 64], &[0.5; 600]);
     wav(&path("slow.wav"), 3, 1, [1, 16], &sound(0.5, 16_000));
     fs::write(path("empty.wav"), "").unwrap();
     fs::write(path("text.wav"), "once upon a time").unwrap();
@@ -160,6 +162,7 @@ fn what_cannot_be_heard_is_named() {
         ("none.wav", "holds no samples"),
         ("nan.wav", "sample 1 is no number"),
         ("huge.wav", "samples of up to 1e30 are too large"),
+        ("double.wav", "whole numbers of 8 to 32 bits and floats of 32"),
         ("slow.wav", "3 samples a second"),
         ("empty.wav", "it is empty"),
         ("text.wav", "no RIFF tag"),
