@@ -2,9 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use fornax_kernels::linear::linear;
 
 use crate::steps::{softmax_over_steps, zero_padding};
-use crate::{Linear, LinearConfig, init};
+use crate::{Activation, Linear, LinearConfig, init};
 
 /// Configuration of [`AttentionPool`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,7 +168,7 @@ impl LuongAttention {
     /// `h̃` and weights: `[B, S, Q], [B, T, K] -> [B, S, Q], [B, S, T]`
     pub fn forward(&self, queries: Tensor<3>, keys: Tensor<3>, lengths: Option<&[usize]>) -> (Tensor<3>, Tensor<3>) {
         let asked = match &self.weight {
-            Some(weight) => queries.clone().matmul(weight.val().unsqueeze_dim(0)),
+            Some(weight) => linear(queries.clone(), weight.val(), None, Activation::Identity),
             None => queries.clone(),
         };
         let keys = zero_padding(keys, lengths);
