@@ -20,6 +20,7 @@ pub(crate) enum Purpose {
     Sound = 4,
     Spectrogram = 5,
     Splice = 6,
+    Variant = 7,
     Series = 8,
     Filter = 9,
     Warp = 10,

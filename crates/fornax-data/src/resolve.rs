@@ -1,4 +1,4 @@
-use crate::{Content, DataError, DataSet, ImageSet, Readers, SeriesSet, SoundSet, Split};
+use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SeriesSet, SoundSet, Split};
 use std::{
     env,
     ffi::OsString,
@@ -113,6 +113,17 @@ impl Resolved {
         match &self.set.content {
             Content::Sounds(readers) => self.read(readers, split),
             other => Err(self.holds(other, "recordings")),
+        }
+    }
+
+    /// Reads one split of pairs.
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_pairs(&self, split: Split) -> Result<PairSet, DataError> {
+        match &self.set.content {
+            Content::Pairs(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "pairs")),
         }
     }
 

@@ -1,22 +1,24 @@
 //! The data sets by name: one file each, and a line in [`DATA_SETS`].
 
+mod cmudict;
 mod fashion_mnist;
 mod fsdd;
 mod japanese_vowels;
 mod mnist;
 mod shakespeare;
 
+pub use cmudict::CMUDICT;
 pub use fashion_mnist::FASHION_MNIST;
 pub use fsdd::FSDD;
 pub use japanese_vowels::JAPANESE_VOWELS;
 pub use mnist::MNIST;
 pub use shakespeare::TINY_SHAKESPEARE;
 
-use crate::{DataError, ImageSet, SeriesSet, SoundSet, Split, idx};
+use crate::{DataError, ImageSet, PairSet, SeriesSet, SoundSet, Split, idx};
 use std::path::{Path, PathBuf};
 
 /// Every data set that has a name.
-pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD];
+pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT];
 
 /// A data set by its name.
 pub fn find(name: &str) -> Option<&'static DataSet> {
@@ -57,6 +59,8 @@ pub enum Content {
     Text(Readers<String>),
     /// Recordings.
     Sounds(Readers<SoundSet>),
+    /// Sequences of symbols with what they become.
+    Pairs(Readers<PairSet>),
 }
 
 /// Reads one split, and opens no file of another one.
@@ -84,6 +88,7 @@ impl Content {
             Self::Series(_) => "series",
             Self::Text(_) => "text",
             Self::Sounds(_) => "recordings",
+            Self::Pairs(_) => "pairs",
         }
     }
 }
