@@ -22,6 +22,7 @@ pub mod report;
 mod run_dir;
 mod sam;
 mod seams;
+mod sequence_errors;
 pub mod system;
 mod tensorboard;
 

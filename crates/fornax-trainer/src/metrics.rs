@@ -1,5 +1,6 @@
-//! Metrics of classifiers and of transcripts.
+//! Metrics of classifiers and of sequences.
 
+pub use crate::sequence_errors::SequenceErrors;
 use serde::{Deserialize, Serialize};
 
 /// Counts of (true class, predicted class).
