@@ -13,6 +13,7 @@ import recurrent
 import recurrent_variants
 import rules
 import schedules
+import seq2seq
 import sequence_losses
 import sequence_models
 import sequences
@@ -34,5 +35,6 @@ if __name__ == "__main__":
     sequences.write()
     sequence_losses.write()
     sequence_models.write()
+    seq2seq.write()
     recurrent_variants.write()
     silero_vad.write()

@@ -1,8 +1,10 @@
 //! Sequence models: PyTorch's values (`reference/sequence_models.py`), sizes, padding, carried state, learning by heart, the `Tap` seam.
 #![recursion_limit = "256"]
 
-use burn::module::Module;
+mod by_formula;
+
 use burn::tensor::{DType, Device, Int, Tensor};
+use by_formula::check;
 use fornax_architectures::{
     CharRnn, CharRnnConfig, FrameLabeler, FrameLabelerConfig, FrontConv, Pooling, SequenceClassifier, SequenceClassifierConfig, SequenceEncoder,
     SequenceEncoderConfig,
@@ -11,8 +13,7 @@ use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::{Cell, RecurrentState, Site, Tap, loss::cross_entropy};
 use fornax_optimizers::{Adam, Gradients, Optimizer, PerTensor};
 use fornax_testkit::{
-    Classifier, Reference, Values, assert_close, assert_exact, bits, check_classifier, check_module_gradients, device, devices, parameters,
-    reference, sigmoid_precision, to_dtype, uniform, with_parameters,
+    Classifier, Reference, Values, assert_close, bits, check_classifier, check_module_gradients, device, devices, parameters, uniform,
 };
 use fornax_weights::count_trainable;
 
@@ -44,49 +45,6 @@ fn tokens(values: impl Iterator<Item = usize>, [batch, time]: [usize; 2], device
     Tensor::<1, Int>::from_data(values.as_slice(), device).reshape([batch, time])
 }
 
-/// Logits, loss and all gradients of a case; weights are a wave of their position in it.
-fn check<M: Module>(name: &str, build: impl Fn(&Device) -> M, forward: impl Fn(&M, &Reference, &Device, DType) -> Tensor<2>) {
-    let cases = reference("tests/reference/sequences.json").list("cases");
-    let case = cases.into_iter().find(|case| case.text("name") == name).expect("a case of that name");
-    let weights = case.list("weights");
-    let position = |name: &str| weights.iter().position(|w| w.text("name") == name).unwrap_or_else(|| panic!("PyTorch's model has no `{name}`"));
-    for device in devices() {
-        for dtype in [DType::F32, DType::F64] {
-            let precision = sigmoid_precision(&device, dtype);
-            let device = device.clone().autodiff();
-            let model = with_parameters(to_dtype(build(&device), dtype), |name, values| {
-                let k = position(name) as f64;
-                values.iter_mut().enumerate().for_each(|(i, x)| *x = 5.0 * f64::from((0.1 * (0.37 * i as f64 + k).sin()) as f32));
-            });
-            assert_eq!(count_trainable(&model), case.count("parameters"));
-            assert_eq!(parameters(&model).len(), weights.len());
-            let logits = forward(&model, &case, &device, dtype);
-            assert_exact(&format!("{name}: logits"), &logits, case.values("logits"), precision);
-            let classes: Vec<i64> = case.counts("classes").into_iter().map(|c| c as i64).collect();
-            let loss = cross_entropy(logits, Tensor::<1, Int>::from_data(classes.as_slice(), &device), 0.0);
-            assert_exact(&format!("{name}: loss"), &loss, [case.number("loss")], precision);
-            let gradients = Gradients::of(&loss, &model);
-            let share = if precision == DType::F64 { 1e-8 } else { 3e-5 };
-            // A gradient that is the small rest of large terms, as under a softmax, is held to the size of those.
-            let floor = 1e-2 * weights.iter().map(|w| w.number("largest")).fold(0f64, f64::max);
-            for (id, parameter, _) in parameters(&model) {
-                let expected = &weights[position(&parameter)];
-                let gradient = gradients.get(id).expect("a gradient").values();
-                let (largest, norm) = (expected.number("largest").max(floor), expected.number("norm").max(floor));
-                for (i, want) in expected.counts("indices").into_iter().zip(expected.values("samples")) {
-                    assert!((gradient[i] - want).abs() <= share * largest, "{name}: {parameter} {i} in {dtype:?}: {} instead of {want}", gradient[i]);
-                }
-                assert!(
-                    (gradient.iter().map(|g| g * g).sum::<f64>().sqrt() - expected.number("norm")).abs() <= share * norm,
-                    "{name}: the norm of {parameter}"
-                );
-                let projection = gradient.iter().enumerate().map(|(i, g)| g * (0.61 * i as f64).cos()).sum::<f64>();
-                assert!((projection - expected.number("projection")).abs() <= share * norm, "{name}: the projection of {parameter}");
-            }
-        }
-    }
-}
-
 /// The case's sequences, with NaN behind each.
 fn padded(case: &Reference, device: &Device, dtype: DType) -> (Tensor<3>, Vec<usize>) {
     let (mut x, lengths) = (case.tensor::<3>("x", device, dtype), case.counts("lengths"));
@@ -100,6 +58,7 @@ fn padded(case: &Reference, device: &Device, dtype: DType) -> (Tensor<3>, Vec<us
 fn classifiers_are_pytorchs() {
     for name in ["classifier, last", "classifier, mean", "classifier, attention"] {
         check(
+            "sequences",
             name,
             |d| classifier(name).init(d),
             |model: &SequenceClassifier, case, device, dtype| {
@@ -113,6 +72,7 @@ fn classifiers_are_pytorchs() {
 #[test]
 fn labelers_are_pytorchs() {
     check(
+        "sequences",
         "labeler",
         |d| labeler().init(d),
         |model: &FrameLabeler, case, device, dtype| {
@@ -129,6 +89,7 @@ fn labelers_are_pytorchs() {
 fn char_rnns_are_pytorchs_with_the_state_carried() {
     for (name, tied) in [("char rnn", false), ("char rnn, tied", true)] {
         check(
+            "sequences",
             name,
             |d| char_rnn(tied).init(d),
             |model: &CharRnn, case, device, _| {
