@@ -6,6 +6,7 @@ mod convnet;
 mod driver;
 mod init;
 mod lstm;
+mod pairs;
 mod resnet;
 mod transformers;
 
@@ -26,6 +27,7 @@ use fornax_kernels::device::in_pool;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::system::memory_mb;
 pub(crate) use lstm::{labels, sequences};
+pub(crate) use pairs::pairs;
 use serde_json::json;
 use std::path::PathBuf;
 pub(crate) use transformers::language_model;

@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Measure a run's best checkpoint.
     Eval(EvalArgs),
-    /// Classify pictures with a run's best checkpoint.
+    /// Classify pictures or recordings, or say words, with a run's best checkpoint.
     Predict(PredictArgs),
     /// Go on with a text by a run's best checkpoint.
     Generate(GenerateArgs),
@@ -126,12 +126,12 @@ pub(crate) struct EvalArgs {
 pub(crate) struct PredictArgs {
     /// A run's folder, or one of its checkpoints.
     pub(crate) run: PathBuf,
-    /// Pictures (PNG, JPEG, PPM), or folders of them; WAV files for a model that listens.
+    /// Pictures (PNG, JPEG, PPM) or folders of them; WAV files; words, or files with one a line.
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) compute: Compute,
-    /// Classes to print.
+    /// Classes, or ways to say a word, to print.
     #[arg(long, default_value_t = 3)]
     pub(crate) top_k: usize,
     /// Also write where the network looked: grad-cam.

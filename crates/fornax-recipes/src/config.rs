@@ -6,6 +6,7 @@ use crate::{
     found::check_name,
     frames::Frames,
     images::Images,
+    pairs::Pairs,
     sequences::Sequences,
     task::Job,
     text::Text,
@@ -14,7 +15,7 @@ use crate::{
 use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::{
-    CharRnnConfig, ConvNetConfig, FrameLabelerConfig, GptConfig, LeNet5Config, MlpConfig, SequenceClassifierConfig, SequenceEncoderConfig,
+    CharRnnConfig, ConvNetConfig, FrameLabelerConfig, GptConfig, LeNet5Config, MlpConfig, Seq2SeqConfig, SequenceClassifierConfig, SequenceEncoderConfig,
 };
 use fornax_data::{
     Augment, SeriesAugment,
@@ -56,6 +57,7 @@ pub(crate) enum DataConfig {
     Series(SeriesData),
     Sounds(SoundData),
     Utterances(UtteranceData),
+    Pairs(PairData),
 }
 
 /// `data.*` of image recipes.
@@ -170,6 +172,24 @@ pub(crate) struct UtteranceData {
     pub(crate) valid: usize,
 }
 
+/// `data.*` of recipes for sequences of symbols that become others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PairData {
+    /// A name from `fornax data list`.
+    pub(crate) name: String,
+    /// Keep the digits at the ends of target symbols: on CMUdict's vowels, how they are stressed.
+    pub(crate) stress: bool,
+    /// Label smoothing of the training loss.
+    pub(crate) smoothing: f64,
+    /// Beginnings that the search for the best target keeps; 1 for the best symbol at each step.
+    pub(crate) beam: usize,
+    /// Use so many training sources; 0 for all.
+    pub(crate) limit: usize,
+    /// Measure on so many of the validation sources while training; 0 for all.
+    pub(crate) valid_limit: usize,
+}
+
 impl DataConfig {
     /// The data set's name.
     pub(crate) fn name(&self) -> &str {
@@ -179,6 +199,7 @@ impl DataConfig {
             Self::Series(data) => &data.name,
             Self::Sounds(data) => &data.name,
             Self::Utterances(data) => &data.sounds.name,
+            Self::Pairs(data) => &data.name,
         }
     }
 
@@ -215,6 +236,14 @@ impl DataConfig {
         }
     }
 
+    /// Of pairs; the configuration was checked before.
+    pub(crate) fn pairs(&self) -> &PairData {
+        match self {
+            Self::Pairs(data) => data,
+            _ => unreachable!("a model of pairs has data of pairs"),
+        }
+    }
+
     fn validate(&self) -> Result<()> {
         match self {
             Self::Images(data) => {
@@ -234,6 +263,16 @@ impl DataConfig {
                     return Err(usage(format!("data.fold must be below data.folds, which is 0 or at least 2: {} of {}", data.fold, data.folds)));
                 }
                 data.augment.check().map_err(|e| usage(format!("data.augment: {e}")))
+            }
+            Self::Pairs(data) => {
+                check_name(&data.name, "pairs")?;
+                if !(0.0..1.0).contains(&data.smoothing) {
+                    return Err(usage(format!("data.smoothing must be in [0, 1), not {}", data.smoothing)));
+                }
+                if !(1..=64).contains(&data.beam) {
+                    return Err(usage(format!("data.beam must be from 1 to 64, not {}", data.beam)));
+                }
+                Ok(())
             }
             Self::Sounds(data) => data.validate(),
             Self::Utterances(data) => {
@@ -260,6 +299,8 @@ pub(crate) enum ModelConfig {
     Sequence(SequenceClassifierConfig),
     Frames(FrameLabelerConfig),
     Transcriber(FrameLabelerConfig),
+    #[serde(rename = "seq2seq")]
+    Seq2Seq(Seq2SeqConfig),
 }
 
 impl ModelConfig {
@@ -272,10 +313,15 @@ impl ModelConfig {
             Self::LeNet5(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Mlp(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Gpt(config) => job.run(Text::new(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
-            Self::CharRnn(config) => job.run(Text::new(|vocabulary, device: &Device| CharRnnConfig { vocabulary, ..*config }.init(device), config.bptt)),
+            Self::CharRnn(config) => {
+                job.run(Text::new(|vocabulary, device: &Device| CharRnnConfig { vocabulary, ..*config }.init(device), config.bptt))
+            }
             Self::Sequence(config) => job.run(Sequences(|device: &Device| config.init(device), config.encoder.inputs)),
             Self::Frames(config) => job.run(Frames(config.clone())),
             Self::Transcriber(config) => job.run(Transcripts(config.clone())),
+            Self::Seq2Seq(config) => {
+                job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| Seq2SeqConfig { sources, targets, ..*config }.init(device)))
+            }
         })
     }
 
@@ -288,11 +334,11 @@ impl ModelConfig {
         match self {
             Self::ConvNet(config) => config.image,
             Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
-            Self::Gpt(_) | Self::CharRnn(_) | Self::Sequence(_) | Self::Frames(_) | Self::Transcriber(_) => [0; 3],
+            Self::Gpt(_) | Self::CharRnn(_) | Self::Sequence(_) | Self::Frames(_) | Self::Transcriber(_) | Self::Seq2Seq(_) => [0; 3],
         }
     }
 
-    /// Classes of the head; of a language model 0, for as many as the data's text has tokens.
+    /// Classes of the head; of a language model and of pairs 0, for as many as the data have symbols.
     pub(crate) fn classes(&self) -> usize {
         match self {
             Self::ConvNet(config) => config.classes,
@@ -302,6 +348,7 @@ impl ModelConfig {
             Self::CharRnn(config) => config.vocabulary,
             Self::Sequence(config) => config.classes,
             Self::Frames(config) | Self::Transcriber(config) => config.classes,
+            Self::Seq2Seq(config) => config.sources + config.targets,
         }
     }
 
@@ -338,6 +385,20 @@ impl ModelConfig {
                 }
                 config.dropout
             }
+            Self::Seq2Seq(config) => {
+                let Seq2SeqConfig { embedding, hidden, encoder_layers, decoder_layers, .. } = *config;
+                let positive = [("embedding", embedding), ("hidden", hidden), ("encoder_layers", encoder_layers), ("decoder_layers", decoder_layers)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err(((*name).into(), "must be at least 1".into()));
+                }
+                if hidden % 2 == 1 {
+                    return Err(("hidden".into(), format!("must be even, for both directions of the encoder share it, not {hidden}")));
+                }
+                if decoder_layers > encoder_layers {
+                    return Err(("decoder_layers".into(), format!("must be at most model.encoder_layers, {encoder_layers}, not {decoder_layers}")));
+                }
+                config.dropout
+            }
             Self::Sequence(config) => {
                 check_encoder(&config.encoder)?;
                 config.dropout
@@ -351,8 +412,11 @@ impl ModelConfig {
             return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
         }
         match self.classes() {
-            0 if self.learns_text() => Ok(()),
+            0 if self.learns_text() || matches!(self, Self::Seq2Seq(_)) => Ok(()),
             0 => Err(("classes".into(), "must be at least 1".into())),
+            _ if matches!(self, Self::Seq2Seq(_)) => {
+                Err(("sources".into(), "and model.targets must be 0: the pairs that the model learns from decide".into()))
+            }
             _ if self.learns_text() => Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into())),
             _ => Ok(()),
         }
@@ -388,11 +452,12 @@ impl Config {
             ModelConfig::Gpt(_) | ModelConfig::CharRnn(_) => matches!(self.data, DataConfig::Text(_)),
             ModelConfig::Sequence(_) => matches!(self.data, DataConfig::Series(_) | DataConfig::Sounds(_)),
             ModelConfig::Frames(_) | ModelConfig::Transcriber(_) => matches!(self.data, DataConfig::Utterances(_)),
+            ModelConfig::Seq2Seq(_) => matches!(self.data, DataConfig::Pairs(_)),
             ModelConfig::ConvNet(_) | ModelConfig::LeNet5(_) | ModelConfig::Mlp(_) => matches!(self.data, DataConfig::Images(_)),
         };
         if !fits {
             return Err(usage(
-                "data.kind and model.name do not go together: gpt and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, the others from images",
+                "data.kind and model.name do not go together: gpt and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, seq2seq from pairs, the others from images",
             ));
         }
         self.model.validate().map_err(field("model"))?;

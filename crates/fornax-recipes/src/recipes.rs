@@ -2,6 +2,7 @@
 
 mod char_gpt;
 mod char_lstm;
+mod g2p_lstm;
 mod japanese_vowels;
 mod mnist_best;
 mod mnist_cnn;
@@ -38,6 +39,7 @@ pub(crate) const RECIPES: &[Entry] = &[
     mnist_mlp::ENTRY,
     char_gpt::ENTRY,
     char_lstm::ENTRY,
+    g2p_lstm::ENTRY,
     japanese_vowels::ENTRY,
     speech_digits::ENTRY,
     speech_frames::ENTRY,

@@ -206,7 +206,7 @@ impl Job for Train<'_> {
 
 /// As people read it.
 fn metric(name: &str, value: f64) -> String {
-    if name == "accuracy" { format!("{:.2} %", 100.0 * value) } else { format!("{value:.4}") }
+    if ["accuracy", "wer", "per", "beam_wer", "beam_per"].contains(&name) { format!("{:.2} %", 100.0 * value) } else { format!("{value:.4}") }
 }
 
 fn summary(report: &Value, examples: &str) -> Vec<(String, String)> {

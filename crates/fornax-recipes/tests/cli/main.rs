@@ -4,6 +4,7 @@
 mod damaged;
 #[cfg(unix)]
 mod kill;
+mod pairs;
 mod runs;
 mod schedules;
 mod sequences;

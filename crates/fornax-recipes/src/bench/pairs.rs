@@ -1,0 +1,21 @@
+//! An encoder and a decoder, on targets that are known.
+
+use super::{
+    Settings,
+    driver::{Report, ints, train},
+};
+use anyhow::Result;
+use fornax_architectures::Seq2Seq;
+use fornax_optimizers::Adam;
+
+/// Trains on pairs: batch, steps that are read and that are written.
+pub(crate) fn pairs(settings: &Settings, model: Seq2Seq, [batch, read, write]: [usize; 3]) -> Result<Report> {
+    let (sources, targets) = (model.config.sources as u64, model.config.targets as u64 + 1);
+    let data = |b, device: &_| {
+        let pair = (ints(b, [batch, read], sources, device), ints(b, [batch, write], targets, device));
+        (pair, ints(b, [batch * write], targets, device))
+    };
+    train(settings, model, data, Adam::default(), |model: &Seq2Seq, (source, target)| {
+        model.forward((source, &vec![read; batch]), (target, &vec![write; batch])).flatten(0, 1)
+    })
+}
