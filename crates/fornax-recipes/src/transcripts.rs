@@ -16,7 +16,7 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use fornax_architectures::{FrameLabeler, FrameLabelerConfig};
 use fornax_layers::{CtcLoss, CtcReduction, Emission, ctc_greedy};
-use fornax_trainer::{Evaluation, metrics::edit_distance};
+use fornax_trainer::{Evaluation, metrics::{SequenceErrors, edit_distance}};
 use serde_json::json;
 use std::path::Path;
 
@@ -72,22 +72,18 @@ impl Task for Transcripts {
     }
     /// `wer`: insertions, deletions and substitutions for each word that is said; `string_error`: the share of utterances with any.
     fn measure(&self, _run: &RunConfig, data: &Utterances, model: &FrameLabeler, device: &Device) -> Result<Evaluation> {
-        let (mut loss, mut edits, mut words, mut wrong) = (0.0, 0, 0, 0);
+        let (mut loss, mut errors) = (0.0, SequenceErrors::default());
         let ctc = CtcLoss { reduction: CtcReduction::None, ..self.ctc() };
         each_batch(&data.fixed, model, &self.0, device, |part, logits, lengths| {
             let truths: Vec<Vec<usize>> = part.iter().map(|utterance| utterance.labels.clone()).collect();
             let losses = ctc.forward(logits.clone(), &truths, Some(&lengths)).into_data();
             loss += losses.iter::<f64>().zip(&truths).map(|(loss, truth)| loss / truth.len() as f64).sum::<f64>();
             for (found, truth) in ctc_greedy(logits, Some(&lengths), ctc.blank).iter().zip(&truths) {
-                let distance = edit_distance(&labels(found), truth);
-                edits += distance;
-                words += truth.len();
-                wrong += usize::from(distance > 0);
+                errors.add(&labels(found), std::slice::from_ref(truth));
             }
         });
         let examples = data.fixed.len();
-        let per = |count: usize, of: usize| count as f64 / of.max(1) as f64;
-        let metrics = [("loss", loss / examples.max(1) as f64), ("wer", per(edits, words)), ("string_error", per(wrong, examples))];
+        let metrics = [("loss", loss / examples.max(1) as f64), ("wer", errors.symbol_rate()), ("string_error", errors.sequence_rate())];
         Ok(Evaluation { examples, metrics: metrics.into_iter().map(|(name, value)| (name.to_string(), value)).collect(), ..Evaluation::default() })
     }
     fn show(&self, run: &RunConfig, data: &Utterances, model: &FrameLabeler, device: &Device) -> Result<Shown> {
