@@ -6,6 +6,7 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import attention
 import audio
+import forecaster
 import layers
 import lbfgs
 import optimizers
@@ -32,6 +33,7 @@ if __name__ == "__main__":
     architectures.write_transformers()
     wrappers.write()
     audio.write()
+    forecaster.write()
     sequences.write()
     sequence_losses.write()
     sequence_models.write()

@@ -16,6 +16,7 @@ pub use burn;
 
 mod char_rnn;
 mod convnet;
+mod forecaster;
 mod frame_labeler;
 mod generate;
 mod gpt;
@@ -32,6 +33,7 @@ mod vit;
 
 pub use char_rnn::{CharRnn, CharRnnConfig};
 pub use convnet::{ConvNet, ConvNetConfig, Stage};
+pub use forecaster::{Forecaster, ForecasterConfig};
 pub use frame_labeler::{FrameLabeler, FrameLabelerConfig};
 pub use generate::{Sampling, generate};
 pub use gpt::{Gpt, GptConfig};

@@ -33,6 +33,7 @@ mod resolve;
 mod series;
 mod series_augment;
 mod sets;
+mod signal;
 mod sound_dataset;
 mod sound_set;
 pub mod ts;
@@ -47,7 +48,10 @@ pub use pair_set::{PairDataset, PairExample, PairSet};
 pub use resolve::{Resolved, Source, cache_folder, resolve};
 pub use series::{Padded, SeriesExample, SeriesSet, pad};
 pub use series_augment::SeriesAugment;
-pub use sets::{CMUDICT, Content, DATA_SETS, DataSet, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, TINY_SHAKESPEARE, find};
+pub use sets::{
+    CMUDICT, Content, DATA_SETS, DataSet, ELECTRICITY, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, TINY_SHAKESPEARE, find,
+};
+pub use signal::Signal;
 pub use sound_dataset::{SoundDataset, SoundFeatures};
 pub use sound_set::SoundSet;
 pub use warp::Warp;

@@ -1,4 +1,4 @@
-use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SeriesSet, SoundSet, Split};
+use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SeriesSet, Signal, SoundSet, Split};
 use std::{
     env,
     ffi::OsString,
@@ -124,6 +124,17 @@ impl Resolved {
         match &self.set.content {
             Content::Pairs(readers) => self.read(readers, split),
             other => Err(self.holds(other, "pairs")),
+        }
+    }
+
+    /// Reads a signal to the end of one split.
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_signal(&self, split: Split) -> Result<Signal, DataError> {
+        match &self.set.content {
+            Content::Signal(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "signals")),
         }
     }
 

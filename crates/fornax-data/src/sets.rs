@@ -1,6 +1,7 @@
 //! The data sets by name: one file each, and a line in [`DATA_SETS`].
 
 mod cmudict;
+mod electricity;
 mod fashion_mnist;
 mod fsdd;
 mod japanese_vowels;
@@ -8,17 +9,18 @@ mod mnist;
 mod shakespeare;
 
 pub use cmudict::CMUDICT;
+pub use electricity::ELECTRICITY;
 pub use fashion_mnist::FASHION_MNIST;
 pub use fsdd::FSDD;
 pub use japanese_vowels::JAPANESE_VOWELS;
 pub use mnist::MNIST;
 pub use shakespeare::TINY_SHAKESPEARE;
 
-use crate::{DataError, ImageSet, PairSet, SeriesSet, SoundSet, Split, idx};
+use crate::{DataError, ImageSet, PairSet, SeriesSet, Signal, SoundSet, Split, idx};
 use std::path::{Path, PathBuf};
 
 /// Every data set that has a name.
-pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT];
+pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT, ELECTRICITY];
 
 /// A data set by its name.
 pub fn find(name: &str) -> Option<&'static DataSet> {
@@ -61,6 +63,8 @@ pub enum Content {
     Sounds(Readers<SoundSet>),
     /// Sequences of symbols with what they become.
     Pairs(Readers<PairSet>),
+    /// Measurements of which the end is to be forecast.
+    Signal(Readers<Signal>),
 }
 
 /// Reads one split, and opens no file of another one.
@@ -89,6 +93,7 @@ impl Content {
             Self::Text(_) => "text",
             Self::Sounds(_) => "recordings",
             Self::Pairs(_) => "pairs",
+            Self::Signal(_) => "signals",
         }
     }
 }

@@ -40,3 +40,20 @@ pub fn smooth_l1<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<1> {
     // ½ c² + (d − c) with c = min(d, 1): both branches at once, and differentiable in both.
     (inside.clone().square() * 0.5 + d - inside).mean()
 }
+
+/// The pinball loss of quantile regression, `max(τ e, (τ − 1) e)` with `e = y − ŷ`: a forecast ŷ of the quantile τ costs least if y is below it with
+/// probability τ. The mean over all elements and levels.
+///
+/// Source: Koenker and Bassett, "Regression quantiles", 1978.
+///
+/// `[B, T, Q], [B, T] -> [1]`
+///
+/// # Panics
+/// If there are not as many `levels` as quantiles `Q`.
+pub fn pinball(forecasts: Tensor<3>, targets: Tensor<2>, levels: &[f64]) -> Tensor<1> {
+    assert_eq!(forecasts.dims()[2], levels.len(), "one level a quantile");
+    let levels = Tensor::<1>::from_data(levels, (&forecasts.device(), forecasts.dtype())).reshape([1, 1, levels.len()]);
+    let error = targets.unsqueeze_dim::<3>(2) - forecasts;
+    // τ e + max(−e, 0)
+    (levels * error.clone() + burn::tensor::activation::relu(-error)).mean()
+}

@@ -4,6 +4,7 @@
 
 mod convnet;
 mod driver;
+mod forecasts;
 mod init;
 mod lstm;
 mod pairs;
@@ -23,6 +24,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 pub(crate) use convnet::classifier;
 pub(crate) use driver::Report;
+pub(crate) use forecasts::forecasts;
 use fornax_kernels::device::in_pool;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::system::memory_mb;

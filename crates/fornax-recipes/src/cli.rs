@@ -126,7 +126,7 @@ pub(crate) struct EvalArgs {
 pub(crate) struct PredictArgs {
     /// A run's folder, or one of its checkpoints.
     pub(crate) run: PathBuf,
-    /// Pictures (PNG, JPEG, PPM) or folders of them; WAV files; words, or files with one a line.
+    /// Pictures (PNG, JPEG, PPM) or folders of them; WAV files; words, or files with one a line; tables (CSV) to forecast.
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]

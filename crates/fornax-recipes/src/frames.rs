@@ -89,7 +89,7 @@ impl Task for Frames {
             title: "Utterances and their classes".into(),
             note: "Mel bands over time; below them the class of each frame, first as it is, then as the network hears it. Silence is white.".into(),
             pictures: pictures.collect(),
-            texts: vec![],
+            ..Shown::default()
         })
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {

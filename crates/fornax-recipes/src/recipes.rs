@@ -2,6 +2,7 @@
 
 mod char_gpt;
 mod char_lstm;
+mod forecast;
 mod g2p_lstm;
 mod japanese_vowels;
 mod mnist_best;
@@ -44,6 +45,7 @@ pub(crate) const RECIPES: &[Entry] = &[
     speech_digits::ENTRY,
     speech_frames::ENTRY,
     speech_ctc::ENTRY,
+    forecast::ENTRY,
 ];
 
 /// A recipe by name.

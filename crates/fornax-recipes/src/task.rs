@@ -85,6 +85,8 @@ pub(crate) struct Shown {
     /// How to read the pictures.
     pub(crate) note: String,
     pub(crate) pictures: Vec<Picture>,
+    /// SVG, with a caption each.
+    pub(crate) charts: Vec<(String, String)>,
     /// With a caption each.
     pub(crate) texts: Vec<(String, String)>,
 }

@@ -187,6 +187,7 @@ impl Job for Train<'_> {
             pictures_title: shown.title,
             pictures_note: shown.note,
             pictures: shown.pictures,
+            charts: shown.charts,
             texts: shown.texts,
             config: serde_json::to_value(&run)?,
         };
@@ -206,7 +207,11 @@ impl Job for Train<'_> {
 
 /// As people read it.
 fn metric(name: &str, value: f64) -> String {
-    if ["accuracy", "wer", "per", "beam_wer", "beam_per"].contains(&name) { format!("{:.2} %", 100.0 * value) } else { format!("{value:.4}") }
+    if ["accuracy", "wer", "per", "beam_wer", "beam_per", "mape", "coverage"].contains(&name) {
+        format!("{:.2} %", 100.0 * value)
+    } else {
+        format!("{value:.4}")
+    }
 }
 
 fn summary(report: &Value, examples: &str) -> Vec<(String, String)> {

@@ -16,7 +16,10 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use fornax_architectures::{FrameLabeler, FrameLabelerConfig};
 use fornax_layers::{CtcLoss, CtcReduction, Emission, ctc_greedy};
-use fornax_trainer::{Evaluation, metrics::{SequenceErrors, edit_distance}};
+use fornax_trainer::{
+    Evaluation,
+    metrics::{SequenceErrors, edit_distance},
+};
 use serde_json::json;
 use std::path::Path;
 

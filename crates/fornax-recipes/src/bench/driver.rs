@@ -51,6 +51,17 @@ pub(super) fn train<M: Module, X: Clone>(
     rule: impl Rule + 'static,
     forward: impl Fn(&M, X) -> Tensor<2>,
 ) -> Result<Report> {
+    train_by(settings, model, batch, rule, |model, (x, targets)| cross_entropy(forward(model, x), targets, 0.0))
+}
+
+/// The same with a loss of its own.
+pub(super) fn train_by<M: Module, X: Clone>(
+    settings: &Settings,
+    model: M,
+    batch: impl Fn(u64, &Device) -> X,
+    rule: impl Rule + 'static,
+    loss: impl Fn(&M, X) -> Tensor<1>,
+) -> Result<Report> {
     let device = settings.device.clone().autodiff();
     let mut optimizer = PerTensor::new(rule);
     let params = count_trainable(&model);
@@ -61,10 +72,10 @@ pub(super) fn train<M: Module, X: Clone>(
         params,
         3,
         |b| batch(b, &device),
-        |step, (x, targets)| {
+        |step, x| {
             set_step_key(Key::new(0).fold(step));
             let model = slot.take().expect("the step before put it back");
-            let value = cross_entropy(forward(&model, x), targets, 0.0);
+            let value = loss(&model, x);
             let gradients = Gradients::of(&value, &model);
             slot = Some(optimizer.step(1e-3, model, &gradients));
             Some(f64::from(value.into_scalar::<f32>()))

@@ -20,7 +20,13 @@ pub(super) fn config() -> Config {
     Config {
         recipe: ENTRY.name.into(),
         seed: 0,
-        data: DataConfig::Series(SeriesData { name: "japanese-vowels".into(), folds: 0, fold: 0, augment: SeriesAugment { noise: 0.4, offset: 0.3 }, limit: 0 }),
+        data: DataConfig::Series(SeriesData {
+            name: "japanese-vowels".into(),
+            folds: 0,
+            fold: 0,
+            augment: SeriesAugment { noise: 0.4, offset: 0.3 },
+            limit: 0,
+        }),
         model: ModelConfig::Sequence(SequenceClassifierConfig { encoder, dropout: 0.3, ..SequenceClassifierConfig::new(12, 64, 9) }),
         optimizer: RuleConfig { lr: 5e-3, weight_decay: 0.01, ..RuleConfig::named("adamw").expect("a rule of the list") },
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod damaged;
+mod forecast;
 #[cfg(unix)]
 mod kill;
 mod pairs;

@@ -141,7 +141,7 @@ fn frames_are_labelled_with_their_times() {
         run(&whole, &["--set=trainer.eval_every=2"]);
         run(&cut, &["--set=trainer.eval_every=2", "--time-limit", "0.000001"]);
         assert_ne!(metrics(f.path(), &cut), metrics(f.path(), &whole), "the limit stopped it");
-        run(&cut, &["--resume"]);
+        run(&cut, &["--set=trainer.eval_every=2", "--resume"]);
         assert_eq!(metrics(f.path(), &cut), metrics(f.path(), &whole));
     }
     train(f.path(), "speech-frames", "run", &["--steps=60", "--set=optimizer.lr=0.02"]);

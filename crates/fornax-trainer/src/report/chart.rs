@@ -24,7 +24,7 @@ pub fn lines(x: &str, y: &str, all: &[Line]) -> String {
     let ends_high = all.iter().filter_map(|line| finite(&line.points).last()).any(|(_, y)| y > (ys.0 + ys.1) / 2.0);
     let corner = if ends_high { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight };
     let mut svg = String::new();
-    let drawn = draw(&mut svg, |root| {
+    let drawn = draw(&mut svg, SIZE, |root| {
         let mut chart = ChartBuilder::on(&root).margin(12).x_label_area_size(38).y_label_area_size(62).build_cartesian_2d(xs.0..xs.1, ys.0..ys.1)?;
         let label = |v: &f64| short(*v);
         chart.configure_mesh().x_desc(x).y_desc(y).x_label_formatter(&label).y_label_formatter(&label).light_line_style(WHITE.mix(0.0)).draw()?;
@@ -45,11 +45,52 @@ pub fn lines(x: &str, y: &str, all: &[Line]) -> String {
     if drawn { svg } else { String::new() }
 }
 
+/// A named area between two lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// For the legend.
+    pub name: String,
+    /// `(x, low, high)`, x ascending.
+    pub points: Vec<(f64, f64, f64)>,
+}
+
+/// Lines over an area. Empty text if there is no finite point.
+pub fn band(x: &str, y: &str, area: &Band, all: &[Line]) -> String {
+    let edge = area.points.iter().copied().filter(|(x, low, high)| x.is_finite() && low.is_finite() && high.is_finite());
+    let outline: Vec<(f64, f64)> = edge.clone().map(|(x, low, _)| (x, low)).chain(edge.map(|(x, _, high)| (x, high)).rev()).collect();
+    let points = || all.iter().flat_map(|line| finite(&line.points)).chain(outline.iter().copied());
+    let Some((xs, ys)) = ranges(points()) else { return String::new() };
+    let mut svg = String::new();
+    let drawn = draw(&mut svg, (1200, 420), |root| {
+        let mut chart = ChartBuilder::on(&root).margin(12).x_label_area_size(38).y_label_area_size(62).build_cartesian_2d(xs.0..xs.1, ys.0..ys.1)?;
+        let label = |v: &f64| short(*v);
+        chart.configure_mesh().x_desc(x).y_desc(y).x_label_formatter(&label).y_label_formatter(&label).light_line_style(WHITE.mix(0.0)).draw()?;
+        let shade = COLOURS[0].mix(0.2);
+        chart
+            .draw_series([Polygon::new(outline.clone(), shade.filled())])?
+            .label(&area.name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 18, y + 5)], shade.filled()));
+        // What is measured first, and black.
+        let colours = [BLACK, COLOURS[0], COLOURS[1], COLOURS[2]];
+        for (line, colour) in all.iter().zip(colours.iter().cycle()) {
+            let style = colour.stroke_width(2);
+            chart
+                .draw_series(LineSeries::new(finite(&line.points), style))?
+                .label(&line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        }
+        let corner = SeriesLabelPosition::UpperRight;
+        chart.configure_series_labels().position(corner).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.2)).draw()?;
+        Ok(())
+    });
+    if drawn { svg } else { String::new() }
+}
+
 /// One line over a logarithmic axis, with a mark at `mark`.
 pub fn log_x(x: &str, y: &str, points: &[(f64, f64)], mark: Option<f64>) -> String {
     let Some((xs, ys)) = ranges(finite(points)) else { return String::new() };
     let mut svg = String::new();
-    let drawn = draw(&mut svg, |root| {
+    let drawn = draw(&mut svg, SIZE, |root| {
         let low = points.first().map_or(xs.0, |p| p.0).max(f64::MIN_POSITIVE);
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
@@ -85,9 +126,9 @@ pub fn log_x(x: &str, y: &str, points: &[(f64, f64)], mark: Option<f64>) -> Stri
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 /// Whether drawing worked: a chart that does not is left out of the report, since a run is worth more than its picture.
-fn draw(svg: &mut String, with: impl FnOnce(Area<'_>) -> Result<(), Box<dyn std::error::Error>>) -> bool {
+fn draw(svg: &mut String, size: (u32, u32), with: impl FnOnce(Area<'_>) -> Result<(), Box<dyn std::error::Error>>) -> bool {
     let result = {
-        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        let root = SVGBackend::with_string(svg, size).into_drawing_area();
         root.fill(&WHITE).map_err(Into::into).and_then(|()| with(root.clone())).and_then(|()| root.present().map_err(Into::into))
     };
     result.is_ok()
@@ -131,6 +172,10 @@ mod tests {
         assert!(svg.starts_with("<svg") && svg.contains("polyline") && svg.contains("step"));
         assert!(lines("x", "y", &[line(&[(3.0, 1.0)])]).contains("<svg"));
         assert_eq!(lines("x", "y", &[line(&[(0.0, f64::INFINITY)])]), "");
+        let area = |points: &[(f64, f64, f64)]| Band { name: "90 % band".into(), points: points.to_vec() };
+        let svg = band("days", "MW", &area(&[(0.0, 1.0, 3.0), (1.0, 2.0, 4.0)]), &[line(&[(0.0, 2.0), (1.0, 3.0)])]);
+        assert!(svg.contains("polygon") && svg.contains("polyline") && svg.contains("90 % band"));
+        assert_eq!(band("days", "MW", &area(&[]), &[]), "");
         assert!(log_x("lr", "loss", &[(1e-6, 2.0), (1e-3, 1.0), (1.0, 5.0)], Some(1e-3)).contains("suggestion"));
     }
 }

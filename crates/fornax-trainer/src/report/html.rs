@@ -33,6 +33,8 @@ pub struct Report {
     pub pictures_note: String,
     /// Say, the worst mistakes.
     pub pictures: Vec<Picture>,
+    /// Captions and charts as SVG.
+    pub charts: Vec<(String, String)>,
     /// Captions and texts, as a generator's samples.
     pub texts: Vec<(String, String)>,
     /// All that defines the run.
@@ -67,7 +69,7 @@ impl Report {
             let _ = write!(page, "<div><span>{}</span>{}</div>", escape(name), escape(value));
         }
         page += "</div></section>";
-        let charts: String = self.charts().concat();
+        let charts: String = self.curves().concat();
         if !charts.is_empty() {
             let _ = write!(page, "<section><h2>Training</h2><div class=\"charts\">{charts}</div></section>");
         }
@@ -89,6 +91,9 @@ impl Report {
             }
             page += "</div></section>";
         }
+        for (caption, chart) in self.charts.iter().filter(|(_, chart)| !chart.is_empty()) {
+            let _ = write!(page, "<section><h2>{}</h2><div class=\"charts\">{chart}</div></section>", escape(caption));
+        }
         for (caption, text) in &self.texts {
             let _ = write!(page, "<section><h2>{}</h2><pre>{}</pre></section>", escape(caption), escape(text));
         }
@@ -97,7 +102,7 @@ impl Report {
         page
     }
 
-    fn charts(&self) -> Vec<String> {
+    fn curves(&self) -> Vec<String> {
         let series = |name: &str, path: &[&str]| {
             let get = |line: &Value| {
                 let value = path.iter().fold(line, |v, key| &v[*key]).as_f64()?;
@@ -189,6 +194,7 @@ mod tests {
             classes: vec!["cat".into(), "dog".into()],
             pictures_title: "Worst".into(),
             pictures_note: "left, right".into(),
+            charts: vec![("Chart 1".into(), "<svg>chart</svg>".into())],
             texts: vec![("Sample 1".into(), "a <b> c".into())],
             pictures: vec![
                 Picture { caption: "cat → dog".into(), images: vec![RgbImage::new(4, 4)] },
@@ -201,6 +207,7 @@ mod tests {
             "a &lt;b&gt; &amp; c",
             "a &lt;b&gt; c",
             "<svg",
+            "<svg>chart</svg>",
             "cat → dog",
             "left, right",
             "<figure><img",
