@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     error::usage,
     eval::Trained,
-    signals::Data,
+    signals::{Data, middle},
     task::{Opened, Shown, Task},
     train::RunConfig,
     ui,
@@ -49,11 +49,6 @@ impl Forecast {
     }
 }
 
-/// The quantile that is nearest to the median.
-fn middle(levels: &[f64]) -> usize {
-    (0..levels.len()).min_by(|&a, &b| (levels[a] - 0.5).abs().total_cmp(&(levels[b] - 0.5).abs())).unwrap_or(0)
-}
-
 impl Task for Forecast {
     type Model = Forecaster;
     type Data = Data;
@@ -64,7 +59,7 @@ impl Task for Forecast {
     fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Data>> {
         let set = fornax_data::find(config.data.name()).context("the name was checked before")?;
         let found = fornax_data::resolve(set, given)?;
-        let (about, model) = (found.describe(), self.0.clone());
+        let (about, model, calibrate) = (found.describe(), self.0.clone(), config.data.signal().calibrate);
         let load = move |split: Split| {
             let train = found.load_signal(Split::Train)?;
             let need = train.season() + model.context + model.horizon;
@@ -76,7 +71,7 @@ impl Task for Forecast {
                 train.season()
             );
             anyhow::ensure!(have > need, "there are {have} steps to learn from, but a season, the model's context and its horizon are {need}");
-            Ok(Data::new(found.load_signal(split)?, &train))
+            Ok(Data::new(found.load_signal(split)?, &train, calibrate))
         };
         Ok(Opened { about, load: Box::new(load) })
     }

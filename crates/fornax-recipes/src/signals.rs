@@ -3,7 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use fornax_architectures::{Forecaster, ForecasterConfig};
 use fornax_data::Signal;
-use std::f64::consts::TAU;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    f64::consts::TAU,
+};
 
 /// Features of a step of the past: the value, how much it is above that of a season ago, and what is known of any step.
 pub(crate) const INPUTS: usize = 2 + KNOWN;
@@ -19,10 +22,12 @@ pub(crate) struct Data {
     deviation: f64,
     /// The deviation of what a season changes.
     change: f64,
+    /// Past forecasts that say how wide the band is.
+    calibrate: usize,
 }
 
 impl Data {
-    pub(crate) fn new(signal: Signal, train: &Signal) -> Self {
+    pub(crate) fn new(signal: Signal, train: &Signal, calibrate: usize) -> Self {
         let moments = |values: &[f64]| {
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             (mean, (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt().max(f64::MIN_POSITIVE))
@@ -30,7 +35,7 @@ impl Data {
         let values: Vec<f64> = train.values.iter().map(|x| f64::from(*x)).collect();
         let changes: Vec<f64> = (train.season()..values.len()).map(|i| values[i] - f64::from(train.naive(i))).collect();
         let ((mean, deviation), (_, change)) = (moments(&values), moments(&changes));
-        Self { signal, mean, deviation, change }
+        Self { signal, mean, deviation, change, calibrate }
     }
 
     /// Another signal in the same units.
@@ -80,11 +85,46 @@ impl Data {
     }
 
     /// The quantiles of all forecasts from `origins`, in the signal's unit, a row a step.
+    ///
+    /// The distances from the middle are scaled so that the band would have held its share of what the `calibrate` forecasts before each were about: all of
+    /// that is known by then. Source: Xu and Xie, "Conformal prediction interval for dynamic time-series", 2021 (the sliding window of past residuals).
     pub(crate) fn forecasts(&self, model: &Forecaster, origins: &[usize], config: &ForecasterConfig, device: &Device) -> Vec<(usize, Vec<f64>)> {
-        let (past, future) = self.windows(origins, config, device);
-        let quantiles: Vec<f64> = model.forward(past, future).into_data().iter::<f64>().collect();
-        let steps = origins.iter().flat_map(|&start| start..start + config.horizon);
-        let value = |index: usize, above: &f64| f64::from(self.signal.naive(index)) + above * self.change;
-        steps.zip(quantiles.chunks(config.quantiles.len())).map(|(i, row)| (i, row.iter().map(|x| value(i, x)).collect())).collect()
+        let before = |origin: usize| {
+            let past = (1..=self.calibrate).map_while(move |k| origin.checked_sub(k * config.horizon));
+            past.take_while(|past| *past >= self.first(config)).collect::<Vec<_>>()
+        };
+        let needed: BTreeSet<usize> = origins.iter().flat_map(|&origin| before(origin)).chain(origins.iter().copied()).collect();
+        let needed: Vec<usize> = needed.into_iter().collect();
+        let (past, future) = self.windows(&needed, config, device);
+        let (quantiles, middle) = (config.quantiles.len(), middle(&config.quantiles));
+        let said: Vec<f64> = model.forward(past, future).into_data().iter::<f64>().collect();
+        let rows: BTreeMap<usize, &[f64]> = needed.into_iter().zip(said.chunks(config.horizon * quantiles)).collect();
+        let share = config.quantiles[quantiles - 1] - config.quantiles[0];
+        let scale = |origin: usize| {
+            let mut misses: Vec<f64> = vec![];
+            for start in before(origin) {
+                let steps = (start..start + config.horizon).zip(rows[&start].chunks(quantiles));
+                misses.extend(steps.map(|(i, row)| {
+                    let (off, edge) =
+                        (f64::from(self.above(i)) - row[middle], if f64::from(self.above(i)) < row[middle] { row[0] } else { row[quantiles - 1] });
+                    off / (edge - row[middle])
+                }));
+            }
+            misses.retain(|miss| miss.is_finite());
+            misses.sort_by(f64::total_cmp);
+            misses.get(((misses.len() as f64 * share) as usize).min(misses.len().saturating_sub(1))).copied().unwrap_or(1.0)
+        };
+        let value = |index: usize, above: f64| f64::from(self.signal.naive(index)) + above * self.change;
+        let forecast = |&origin: &usize| {
+            let scale = scale(origin);
+            let steps = (origin..origin + config.horizon).zip(rows[&origin].chunks(quantiles));
+            steps.map(move |(i, row)| (i, row.iter().map(|x| value(i, row[middle] + scale * (x - row[middle]))).collect())).collect::<Vec<_>>()
+        };
+        origins.iter().flat_map(forecast).collect()
     }
+}
+
+/// The quantile that is nearest to the median.
+pub(crate) fn middle(levels: &[f64]) -> usize {
+    (0..levels.len()).min_by(|&a, &b| (levels[a] - 0.5).abs().total_cmp(&(levels[b] - 0.5).abs())).unwrap_or(0)
 }

@@ -155,6 +155,8 @@ pub(crate) struct PairData {
 pub(crate) struct SignalData {
     /// A name from `fornax data list`.
     pub(crate) name: String,
+    /// Past forecasts that say how wide the band must be to hold its share; 0 for as wide as the model makes it.
+    pub(crate) calibrate: usize,
 }
 
 impl DataConfig {
@@ -193,6 +195,14 @@ impl DataConfig {
         match self {
             Self::Images(data) => data,
             _ => unreachable!("a model of images has data of images"),
+        }
+    }
+
+    /// Of forecasts; the configuration was checked before.
+    pub(crate) fn signal(&self) -> &SignalData {
+        match self {
+            Self::Signal(data) => data,
+            _ => unreachable!("a forecaster has data of a signal"),
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "char-lstm",
     about: "two LSTM layers on the characters of Shakespeare, their state carried through the text",
     published: "none on this split",
-    measured: "not yet",
+    measured: "1.462 nats a character on the last tenth, state carried, seed 0",
     config,
 };
 

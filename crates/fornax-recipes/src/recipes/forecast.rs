@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "forecast",
     about: "the electricity that a country will take in the next day, half hour by half hour, with a 90 % band: an LSTM reads two days",
     published: "seasonal naive: MAE 514 MW, MAPE 1.73 % on the same two weeks",
-    measured: "not yet",
+    measured: "MAE 439 MW, MAPE 1.5 %, the 90 % band holds 91.9 %, mean of seeds 0 to 2",
     config,
 };
 
@@ -18,7 +18,7 @@ fn config() -> Config {
     Config {
         recipe: ENTRY.name.into(),
         seed: 0,
-        data: DataConfig::Signal(SignalData { name: "electricity".into() }),
+        data: DataConfig::Signal(SignalData { name: "electricity".into(), calibrate: 7 }),
         model: ModelConfig::Forecaster(ForecasterConfig { dropout: 0.3, ..ForecasterConfig::new(INPUTS, KNOWN, [96, 48], 32) }),
         optimizer: RuleConfig { lr: 3e-3, weight_decay: 0.01, ..RuleConfig::named("adamw").expect("a rule of the list") },
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),

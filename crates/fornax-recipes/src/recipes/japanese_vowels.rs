@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "japanese-vowels",
     about: "which of nine men says a vowel: a convolution and a bidirectional LSTM on series of 12 coefficients, 270 to learn from, 370 to test",
     published: "94.1 % (Kudo, Toyama and Shimbo, 1999)",
-    measured: "not yet",
+    measured: "98.49 % test, mean of seeds 0 to 4",
     config,
 };
 

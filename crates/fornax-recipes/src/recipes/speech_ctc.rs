@@ -8,7 +8,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "speech-ctc",
     about: "strings of three to seven spoken digits, learned without their times: convolutions, a bidirectional LSTM, CTC; needs --data DIR with FSDD",
     published: "none by the data set's authors",
-    measured: "not yet",
+    measured: "2.3 % of validation digits wrong, seed 0",
     config,
 };
 
@@ -21,8 +21,8 @@ pub(super) fn config() -> Config {
     Config {
         recipe: ENTRY.name.into(),
         model: ModelConfig::Transcriber(FrameLabelerConfig { encoder, dropout: 0.3, classes: 11 }),
-        optimizer: RuleConfig { lr: 3e-3, ..base.optimizer.clone() },
-        trainer: TrainConfig { epochs: 12.0, ..base.trainer.clone() },
+        optimizer: RuleConfig { lr: 0.02, weight_decay: 0.1, ..RuleConfig::named("muon").expect("a rule of the list") }.with("adamw_lr_scale", 0.25),
+        trainer: TrainConfig { epochs: 30.0, ..base.trainer.clone() },
         ..base
     }
 }

@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "speech-frames",
     about: "which digit is heard in each 10 ms of an utterance, or silence: a bidirectional LSTM; needs --data DIR with FSDD",
     published: "70.2 % of phoneme frames, 66.0 % forward only (Graves and Schmidhuber, 2005, on TIMIT: other data)",
-    measured: "not yet",
+    measured: "84.4 % of validation frames, 76.6 % forward only, mean of seeds 0 to 2",
     config,
 };
 

@@ -43,6 +43,12 @@ fn a_forecaster_trains_resumes_exactly_is_measured_and_looks_ahead() {
         assert!((test["of_naive"].as_f64().unwrap() - of_naive).abs() < 1e-4 && of_naive < 2.0);
         assert!((0.0..=1.0).contains(&test["coverage"].as_f64().unwrap()));
 
+        // As wide as the model makes it, or as its misses say.
+        let width = |run: &str| last_json(&good(f.path(), &["eval", run, "--json"]))["test"]["width"].as_f64().unwrap();
+        let own = format!("own-{backend}");
+        run(&own, &["--set=data.calibrate=0"]);
+        assert!((width(&own) / width(&whole) - 1.0).abs() > 0.01);
+
         let ahead = &last_json(&good(f.path(), &["predict", &whole, "new.csv", "--json"]))["predictions"][0];
         assert_eq!((ahead["unit"].as_str(), ahead["levels"].as_array().unwrap().len()), (Some("MW"), 3));
         let steps = ahead["forecast"].as_array().unwrap();

@@ -183,8 +183,8 @@ fn frames_are_labelled_with_their_times() {
 fn strings_are_transcribed_with_times() {
     let f = tempfile::tempdir().unwrap();
     tones(&f.path().join("fsdd"));
-    let front = "--set=model.encoder.front=[{\"channels\":16,\"kernel\":5,\"stride\":2}]";
-    train(f.path(), "speech-ctc", "run", &["--steps=120", "--set=optimizer.lr=0.02", front]);
+    let more = ["--set=model.encoder.hidden=32", "--set=model.dropout=0", "--set=data.splice.least=1", "--set=data.train=200"];
+    train(f.path(), "speech-ctc", "run", &[&["--steps=300", "--set=optimizer.lr=0.05", "--set=optimizer.adamw_lr_scale=0.5"], &more[..]].concat());
     let measured = last_json(&good(f.path(), &["eval", "run", "--split=valid", "--json"]))["valid"].clone();
     assert!(measured["examples"] == 6 && measured["wer"].as_f64().unwrap() < 0.2, "{measured}");
     assert!(measured["string_error"].as_f64().unwrap() >= measured["wer"].as_f64().unwrap(), "{measured}");
@@ -194,13 +194,13 @@ fn strings_are_transcribed_with_times() {
     let answer = predictions(f.path(), "run", "string.wav");
     assert_eq!(answer["text"], "1 0 0");
     for (word, from) in answer["words"].as_array().unwrap().iter().zip([0.2, 0.6, 1.2]) {
-        // CTC says a word at any time while it is heard.
+        // CTC with both directions says a word at any time about when it is heard.
         let after = word["from"].as_f64().unwrap() - from;
-        assert!((-0.1..0.4).contains(&after), "{answer}");
+        assert!((-0.25..0.4).contains(&after), "{answer}");
     }
     assert!(good(f.path(), &["predict", "run", "string.wav"]).starts_with("string.wav: 1 0 0\n"));
     hears_every_format(f.path(), "run", |answer| answer["text"].as_str().unwrap().into());
     let error = |set: &str| bad(f.path(), &[1, 2], &[&["train", "speech-ctc", "--out=n"], SMALL, &["--set", set]].concat());
     assert!(error("model.classes=10").contains("with the blank"));
-    assert!(error("data={\"kind\":\"text\",\"name\":\"tiny-shakespeare\",\"limit\":0,\"valid_limit\":0}").contains("do not go together"));
+    assert!(error("data={\"kind\":\"text\"}").contains("`data` is a group; set one of its fields"));
 }
