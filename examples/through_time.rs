@@ -86,7 +86,7 @@ fn draw(file: &str, all: &[(&'static str, RGBColor, [Vec<(u32, f64)>; 2])]) -> a
     for (i, area) in root.split_evenly((1, 2)).iter().enumerate() {
         let mut builder = ChartBuilder::on(area);
         builder.margin(12).caption(["Before training", "After 150 steps"][i], ("sans-serif", 20)).x_label_area_size(40).y_label_area_size(64);
-        let mut chart = builder.build_cartesian_2d(0..TIME as u32 - 1, (1e-15..1e5).log_scale())?;
+        let mut chart = builder.build_cartesian_2d(0..TIME as u32 - 1, (1e-19..1e4).log_scale())?;
         let mut mesh = chart.configure_mesh();
         mesh.disable_mesh().x_desc("steps back, k").y_desc("|∂L at T / ∂x at T − k|").y_label_formatter(&|y| format!("{y:.0e}")).draw()?;
         for (name, color, curves) in all {

@@ -80,6 +80,6 @@ fn quantiles_do_not_cross_and_activations_are_shown() {
         let quantiles = model.forward_with(past.clone(), future.clone(), &mut seen);
         assert_eq!(seen.0, [("encoded".into(), vec![2, 7, 6]), ("context".into(), vec![2, 4, 3])]);
         assert!(quantiles.values().chunks(5).all(|row| row.windows(2).all(|pair| pair[0] < pair[1])));
-        assert_close(&model.forward(past, future), quantiles.values(), 0.0, 0.0);
+        assert_close(model.forward(past, future), quantiles.values(), 0.0, 0.0);
     }
 }

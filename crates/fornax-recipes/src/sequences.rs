@@ -31,7 +31,7 @@ pub(crate) struct Sequences<F>(pub(crate) F, pub(crate) usize);
 #[derive(Clone)]
 pub(crate) enum Data {
     Series(SeriesSet),
-    Sounds(SoundSet, Ear),
+    Sounds(SoundSet, Arc<Ear>),
 }
 
 impl Data {
@@ -210,7 +210,7 @@ fn load(found: &Resolved, config: &DataConfig, split: Split) -> Result<Data> {
             let first: Vec<usize> = (0..set.len().min(*limit)).collect();
             Ok(Data::Series(if split == Split::Train && *limit > 0 { set.subset(&first) } else { set }))
         }
-        DataConfig::Sounds(config) => Ok(Data::Sounds(sounds::load(found, config, split)?, Ear::new(config)?)),
+        DataConfig::Sounds(config) => Ok(Data::Sounds(sounds::load(found, config, split)?, Arc::new(Ear::new(config)?))),
         _ => unreachable!("a model of sequences has data of sequences"),
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn config() -> Config {
             limit: 0,
         }),
         model: ModelConfig::Sequence(SequenceClassifierConfig { encoder, pooling: Pooling::Attention, dropout: 0.3, classes: 10 }),
-        optimizer: RuleConfig { lr: 3e-3, weight_decay: 0.01, ..RuleConfig::named("adamw").expect("a rule of the list") },
+        optimizer: RuleConfig { lr: 0.02, weight_decay: 0.1, ..RuleConfig::named("muon").expect("a rule of the list") }.with("adamw_lr_scale", 0.25),
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),
         trainer: TrainConfig { batch_size: 32, epochs: 20.0, ema_decay: 0.99, clip_norm: 1.0, monitor: "loss".into(), ..TrainConfig::default() },
         gradient: GradientConfig::default(),

@@ -1,7 +1,7 @@
 //! Forecasts, from the command line.
 
 use crate::support::{backends, bad, good, last_json};
-use std::fs;
+use std::{f64::consts::TAU, fs};
 
 const SMALL: &[&str] = &[
     "train",
@@ -17,7 +17,7 @@ const SMALL: &[&str] = &[
 
 /// Half hours of 5 weeks and a day: a wave a day, another a week, and a trend.
 fn table(weeks: usize) -> String {
-    let value = |i: usize| 30_000.0 + 5000.0 * (i as f64 / 48.0 * 6.283).sin() + 2000.0 * (i as f64 / 336.0 * 6.283).cos() + i as f64;
+    let value = |i: usize| 30_000.0 + 5000.0 * (i as f64 / 48.0 * TAU).sin() + 2000.0 * (i as f64 / 336.0 * TAU).cos() + i as f64;
     std::iter::once("megawatts".to_string()).chain((0..weeks * 336 + 48).map(|i| format!("{:.0}", value(i)))).collect::<Vec<_>>().join("\n")
 }
 
