@@ -30,11 +30,14 @@ impl Data {
     pub(crate) fn new(signal: Signal, train: &Signal, calibrate: usize) -> Self {
         let moments = |values: &[f64]| {
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            (mean, (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt().max(f64::MIN_POSITIVE))
+            (mean, (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
         };
         let values: Vec<f64> = train.values.iter().map(|x| f64::from(*x)).collect();
         let changes: Vec<f64> = (train.season()..values.len()).map(|i| values[i] - f64::from(train.naive(i))).collect();
         let ((mean, deviation), (_, change)) = (moments(&values), moments(&changes));
+        // A signal that stands still, or repeats itself, has no deviation to divide by.
+        let deviation = if deviation > 0.0 { deviation } else { 1.0 };
+        let change = change.max(1e-3 * deviation);
         Self { signal, mean, deviation, change, calibrate }
     }
 

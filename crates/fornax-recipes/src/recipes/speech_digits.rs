@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "speech-digits",
     about: "spoken digits, zero to nine: mel bands, two convolutions over time, a bidirectional LSTM; needs --data DIR with FSDD",
     published: "none by the data set's authors",
-    measured: "not yet",
+    measured: "97.7 % of validation recordings, seed 0",
     config,
 };
 
@@ -38,7 +38,7 @@ pub(super) fn config() -> Config {
         model: ModelConfig::Sequence(SequenceClassifierConfig { encoder, pooling: Pooling::Attention, dropout: 0.3, classes: 10 }),
         optimizer: RuleConfig { lr: 0.02, weight_decay: 0.1, ..RuleConfig::named("muon").expect("a rule of the list") }.with("adamw_lr_scale", 0.25),
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),
-        trainer: TrainConfig { batch_size: 32, epochs: 20.0, ema_decay: 0.99, clip_norm: 1.0, monitor: "loss".into(), ..TrainConfig::default() },
+        trainer: TrainConfig { batch_size: 32, epochs: 40.0, ema_decay: 0.99, clip_norm: 1.0, monitor: "loss".into(), ..TrainConfig::default() },
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),

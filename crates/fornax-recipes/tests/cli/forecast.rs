@@ -84,5 +84,8 @@ fn bad_signals_and_settings_are_told() {
     fs::write(f.path().join("own/demand.csv"), table(3)).unwrap();
     assert!(bad(f.path(), &[1], &[SMALL, &["--steps=2", "--out=other", "--data=own"]].concat()).contains("five weeks are the least"));
     fs::write(f.path().join("own/demand.csv"), table(6)).unwrap();
+    // Every week is as the one before but for a trend; and nothing happens at all.
     good(f.path(), &[SMALL, &["--steps=2", "--out=mine", "--data=own"]].concat());
+    fs::write(f.path().join("own/demand.csv"), format!("megawatts\n{}", "7\n".repeat(6 * 336))).unwrap();
+    good(f.path(), &[SMALL, &["--steps=2", "--out=still", "--data=own"]].concat());
 }
