@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "japanese-vowels",
     about: "which of nine men says a vowel: a convolution and a bidirectional LSTM on series of 12 coefficients, 270 to learn from, 370 to test",
     published: "94.1 % (Kudo, Toyama and Shimbo, 1999)",
-    measured: "98.49 % test, mean of seeds 0 to 4",
+    measured: "98.70 % test, mean of seeds 0 to 4",
     config,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn config() -> Config {
             name: "japanese-vowels".into(),
             folds: 0,
             fold: 0,
-            augment: SeriesAugment { noise: 0.4, offset: 0.3 },
+            augment: SeriesAugment { noise: 0.3, offset: 0.3 },
             limit: 0,
         }),
         model: ModelConfig::Sequence(SequenceClassifierConfig { encoder, dropout: 0.3, ..SequenceClassifierConfig::new(12, 64, 9) }),
@@ -32,7 +32,7 @@ pub(super) fn config() -> Config {
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.1),
         trainer: TrainConfig {
             batch_size: 32,
-            epochs: 120.0,
+            epochs: 200.0,
             eval_every: 90,
             ema_decay: 0.98,
             clip_norm: 1.0,
