@@ -4,7 +4,6 @@ use crate::{
     bench,
     cli::PredictArgs,
     config::Config,
-    error::usage,
     eval::Trained,
     signals::{Data, middle},
     task::{Opened, Shown, Task},
@@ -156,9 +155,6 @@ impl Task for Forecast {
         Ok(Shown { charts: vec![(title, band("days", &data.signal.unit, &shade, &lines))], ..Shown::default() })
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
-        if args.explain.is_some() {
-            return Err(usage("--explain is for pictures"));
-        }
         let model = trained.load(self.0.init(&trained.device))?;
         let train = (self.open(&trained.run.config, trained.run.data.as_deref())?.load)(Split::Train)?;
         let levels = &self.0.quantiles;

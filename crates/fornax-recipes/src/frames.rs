@@ -4,15 +4,15 @@ use crate::{
     bench,
     cli::PredictArgs,
     config::Config,
-    error::usage,
     eval::Trained,
     images::{Verdict, measure, verdict},
+    loaded::Loaded,
     sounds::Ear,
     spectrogram,
     task::{Opened, Shown, Task},
     train::RunConfig,
     ui,
-    utterances::{self, Batch, PADDING, Source, Utterance, Utterances, outputs},
+    utterances::{self, Batch, PADDING, Spoken, Utterance, Utterances, outputs},
 };
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
@@ -33,7 +33,7 @@ pub(crate) struct Frames(pub(crate) FrameLabelerConfig);
 impl Task for Frames {
     type Model = FrameLabeler;
     type Data = Utterances;
-    type Source = Source;
+    type Source = Loaded<Spoken, Batch>;
 
     const EXAMPLES: &'static str = "utterances";
 
@@ -49,8 +49,8 @@ impl Task for Frames {
     fn model(&self, _classes: &[String], device: &Device) -> FrameLabeler {
         self.0.init(device)
     }
-    fn source(&self, run: &RunConfig, data: Utterances, device: &Device, overfit: Option<usize>) -> Result<Source> {
-        Ok(Source::new(run, data, &self.0, device, overfit))
+    fn source(&self, run: &RunConfig, data: Utterances, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
+        Ok(utterances::source(run, data, &self.0, device, overfit))
     }
     fn loss(&self, model: &FrameLabeler, batch: Batch) -> Tensor<1> {
         let (logits, _) = model.forward(batch.steps, Some(&batch.lengths));
@@ -93,9 +93,6 @@ impl Task for Frames {
         })
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
-        if args.explain.is_some() {
-            return Err(usage("--explain is for pictures"));
-        }
         let (data, classes) = (trained.run.config.data.utterances(), &trained.run.classes);
         let (model, ear) = (trained.load(self.0.init(&trained.device))?, Ear::new(&data.sounds)?);
         let seconds = utterances::seconds_a_step(data, &self.0);

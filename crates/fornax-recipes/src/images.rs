@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     eval::Trained,
     found::Found,
+    loaded::Loaded,
     predict,
     task::{Opened, Shown, Task},
     train::RunConfig,
@@ -16,7 +17,7 @@ use fornax_architectures::ImageClassifier;
 use fornax_data::{Example, ImageDataset, ImageSet, Loader, Split};
 use fornax_explain::{grad_cam, overlay};
 use fornax_layers::loss::cross_entropy;
-use fornax_trainer::{Batches, Evaluation, SourceError, metrics::Confusion, report::Picture};
+use fornax_trainer::{Evaluation, metrics::Confusion, report::Picture};
 use image::{DynamicImage, GrayImage, RgbImage};
 use std::{path::Path, sync::Arc};
 
@@ -31,9 +32,10 @@ pub(crate) struct Images<F>(pub(crate) F);
 impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
     type Model = M;
     type Data = ImageSet;
-    type Source = Source;
+    type Source = Loaded<ImageDataset, Batch>;
 
     const EXAMPLES: &'static str = "images";
+    const EXPLAINS: bool = true;
 
     fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, ImageSet>> {
         let found = Found::of(config, given)?;
@@ -48,8 +50,16 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
     fn model(&self, _classes: &[String], device: &Device) -> M {
         (self.0)(device)
     }
-    fn source(&self, run: &RunConfig, data: ImageSet, device: &Device, overfit: Option<usize>) -> Result<Source> {
-        Source::new(&run.config, data, device, overfit)
+    fn source(&self, run: &RunConfig, data: ImageSet, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
+        let config = &run.config;
+        let (shape, scale, device) = (data.shape, Scale::of(config), device.clone());
+        let augment = if overfit.is_some() { Default::default() } else { config.data.images().augment.clone() };
+        let dataset = ImageDataset::new(data, augment, config.seed)?;
+        let loader = Loader::new(Arc::new(dataset), config.trainer.batch_size, config.seed)
+            .with_workers(config.data.images().workers)
+            .with_shuffle(true)
+            .with_drop_last(overfit.is_none());
+        Ok(Loaded::new(loader, overfit, move |examples: &[Example]| Batch::new(examples, scale, shape, &device)))
     }
     fn loss(&self, model: &M, batch: Batch) -> Tensor<1> {
         cross_entropy(model.forward(batch.images), batch.targets, 0.0)
@@ -80,6 +90,15 @@ pub(crate) struct Batch {
     targets: Tensor<1, Int>,
 }
 
+impl Batch {
+    fn new(examples: &[Example], scale: Scale, shape: [usize; 3], device: &Device) -> Self {
+        let pixels = examples.iter().flat_map(|e| e.pixels.iter().copied()).collect();
+        let targets: Vec<i64> = examples.iter().map(|e| e.label as i64).collect();
+        let count = targets.len();
+        Self { images: scale.tensor(pixels, shape, device), targets: Tensor::from_data(TensorData::new(targets, [count]), device) }
+    }
+}
+
 /// Mean and deviation that pixels in `[0, 1]` are normalized by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
@@ -99,54 +118,6 @@ impl Scale {
         let batch = pixels.len() / (c * h * w);
         pixels.iter_mut().for_each(|p| *p = (*p - self.mean) / self.std);
         Tensor::from_data(TensorData::new(pixels, [batch, c, h, w]), device)
-    }
-}
-
-/// Training batches.
-pub(crate) struct Source {
-    loader: Loader<ImageDataset>,
-    shape: [usize; 3],
-    scale: Scale,
-    device: Device,
-    /// Only so many batches of the first epoch, again and again; 0 for all.
-    repeat: usize,
-}
-
-impl Source {
-    pub(crate) fn new(config: &Config, images: ImageSet, device: &Device, overfit: Option<usize>) -> Result<Self> {
-        let shape = images.shape;
-        let augment = if overfit.is_some() { Default::default() } else { config.data.images().augment.clone() };
-        let dataset = ImageDataset::new(images, augment, config.seed)?;
-        let loader = Loader::new(Arc::new(dataset), config.trainer.batch_size, config.seed)
-            .with_workers(config.data.images().workers)
-            .with_shuffle(true)
-            .with_drop_last(overfit.is_none());
-        let repeat = overfit.map_or(0, |n| n.clamp(1, loader.batches_per_epoch().max(1)));
-        Ok(Self { loader, shape, scale: Scale::of(config), device: device.clone(), repeat })
-    }
-
-    fn collate(&self, examples: &[Example]) -> Batch {
-        let pixels = examples.iter().flat_map(|e| e.pixels.iter().copied()).collect();
-        let targets: Vec<i64> = examples.iter().map(|e| e.label as i64).collect();
-        let count = targets.len();
-        Batch {
-            images: self.scale.tensor(pixels, self.shape, &self.device),
-            targets: Tensor::from_data(TensorData::new(targets, [count]), &self.device),
-        }
-    }
-}
-
-impl Batches for Source {
-    type Batch = Batch;
-
-    fn per_epoch(&self) -> usize {
-        if self.repeat > 0 { self.repeat } else { self.loader.batches_per_epoch() }
-    }
-
-    fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
-        let epoch = if self.repeat > 0 { 0 } else { epoch };
-        let batches = self.loader.epoch(epoch, first).take(self.per_epoch() - first);
-        Box::new(batches.map(|examples| Ok(self.collate(&examples?))))
     }
 }
 

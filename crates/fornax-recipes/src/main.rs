@@ -15,6 +15,7 @@ mod frames;
 mod generate;
 mod images;
 mod inspect;
+mod loaded;
 mod overrides;
 mod pairs;
 mod predict;

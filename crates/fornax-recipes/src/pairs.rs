@@ -5,6 +5,7 @@ use crate::{
     cli::PredictArgs,
     config::Config,
     eval::Trained,
+    loaded::Loaded,
     pronounce,
     task::{Opened, Shown, Task},
     train::RunConfig,
@@ -15,7 +16,7 @@ use fornax_architectures::{Beam, Seq2Seq, search};
 use fornax_data::{Loader, PairDataset, PairExample, PairSet, Split};
 use fornax_kernels::cross_entropy::cross_entropy;
 use fornax_layers::{Hypothesis, NoTap};
-use fornax_trainer::{Batches, Evaluation, SourceError, metrics::SequenceErrors};
+use fornax_trainer::{Evaluation, metrics::SequenceErrors};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Sources that an evaluation takes at once.
@@ -62,7 +63,7 @@ impl<'a> Alphabets<'a> {
 impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
     type Model = Seq2Seq;
     type Data = PairSet;
-    type Source = Source;
+    type Source = Loaded<PairDataset, Batch>;
 
     const EXAMPLES: &'static str = "words";
 
@@ -94,13 +95,15 @@ impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
     fn model(&self, classes: &[String], device: &Device) -> Seq2Seq {
         (self.0)(Alphabets::of(classes).sizes(), device)
     }
-    fn source(&self, run: &RunConfig, data: PairSet, device: &Device, overfit: Option<usize>) -> Result<Source> {
+    fn source(&self, run: &RunConfig, data: PairSet, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
         let (config, end) = (&run.config, data.target_symbols.len());
         let dataset = PairDataset::new(data, config.seed);
         let lengths = dataset.lengths();
         let loader = Loader::new(Arc::new(dataset), config.trainer.batch_size, config.seed).with_buckets(lengths);
-        let per_epoch = overfit.map_or(loader.batches_per_epoch(), |n| n.clamp(1, loader.batches_per_epoch().max(1)));
-        Ok(Source { loader, end, smoothing: config.data.pairs().smoothing, per_epoch, overfit: overfit.is_some(), device: device.clone() })
+        let (smoothing, device) = (config.data.pairs().smoothing, device.clone());
+        Ok(Loaded::new(loader, overfit, move |examples: &[PairExample]| {
+            Batch::new(examples.iter().map(|pair| (&pair.source[..], &pair.target[..])), end, smoothing, &device)
+        }))
     }
     fn loss(&self, model: &Seq2Seq, batch: Batch) -> Tensor<1> {
         let smoothing = batch.smoothing;
@@ -217,33 +220,5 @@ impl Batch {
     fn loss(self, model: &Seq2Seq, smoothing: f64) -> Tensor<1> {
         let logits = model.forward((self.sources, &self.source_lengths), (self.inputs, &self.target_lengths));
         cross_entropy(logits.flatten(0, 1), self.targets, smoothing, Some(NONE))
-    }
-}
-
-/// Training batches.
-pub(crate) struct Source {
-    loader: Loader<PairDataset>,
-    /// The symbol that begins and ends targets.
-    end: usize,
-    smoothing: f64,
-    per_epoch: usize,
-    /// The first epoch, again and again.
-    overfit: bool,
-    device: Device,
-}
-
-impl Batches for Source {
-    type Batch = Batch;
-
-    fn per_epoch(&self) -> usize {
-        self.per_epoch
-    }
-
-    fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
-        let batches = self.loader.epoch(if self.overfit { 0 } else { epoch }, first).take(self.per_epoch - first);
-        Box::new(batches.map(|examples| {
-            let examples: Vec<PairExample> = examples?;
-            Ok(Batch::new(examples.iter().map(|pair| (&pair.source[..], &pair.target[..])), self.end, self.smoothing, &self.device))
-        }))
     }
 }

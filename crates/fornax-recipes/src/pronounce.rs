@@ -17,9 +17,6 @@ const LONGEST: usize = 256;
 
 /// Prints what the words become.
 pub(crate) fn words(args: &PredictArgs, trained: &Trained, load: impl Fn() -> Result<Seq2Seq>) -> Result<u8> {
-    if args.explain.is_some() {
-        return Err(usage("--explain is for pictures"));
-    }
     let alphabets = Alphabets::of(&trained.run.classes);
     let words = read(&args.inputs)?;
     // All are looked at before the first is said.

@@ -7,6 +7,7 @@ use crate::{
     error::usage,
     eval::Trained,
     images::{Verdict, measure, verdict},
+    loaded::Loaded,
     sounds::{self, Ear},
     task::{Opened, Task},
     train::RunConfig,
@@ -17,7 +18,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::SequenceClassifier;
 use fornax_data::{DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split, pad};
 use fornax_layers::loss::cross_entropy;
-use fornax_trainer::{Batches, Evaluation, SourceError};
+use fornax_trainer::Evaluation;
 use serde_json::json;
 use std::{path::Path, sync::Arc};
 
@@ -59,7 +60,7 @@ impl Data {
 }
 
 /// A split with its random changes.
-struct Changed {
+pub(crate) struct Changed {
     data: Data,
     config: DataConfig,
     seed: u64,
@@ -89,7 +90,7 @@ impl Dataset for Changed {
 impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
     type Model = SequenceClassifier;
     type Data = Data;
-    type Source = Source;
+    type Source = Loaded<Changed, Batch>;
 
     const EXAMPLES: &'static str = "sequences";
 
@@ -123,7 +124,7 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
     fn model(&self, _classes: &[String], device: &Device) -> SequenceClassifier {
         (self.0)(device)
     }
-    fn source(&self, run: &RunConfig, data: Data, device: &Device, overfit: Option<usize>) -> Result<Source> {
+    fn source(&self, run: &RunConfig, data: Data, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
         let config = &run.config;
         let lengths = (0..self.examples(&data)).map(|i| match &data {
             Data::Series(set) => set.steps(i),
@@ -133,8 +134,8 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
         let plain = DataConfig::Series(SeriesData::default());
         let changed = Changed { data, config: if overfit.is_some() { plain } else { config.data.clone() }, seed: config.seed };
         let loader = Loader::new(Arc::new(changed), config.trainer.batch_size, config.seed).with_workers(1).with_buckets(lengths);
-        let per_epoch = overfit.map_or(loader.batches_per_epoch(), |n| n.clamp(1, loader.batches_per_epoch().max(1)));
-        Ok(Source { loader, features: self.1, per_epoch, overfit: overfit.is_some(), device: device.clone() })
+        let (features, device) = (self.1, device.clone());
+        Ok(Loaded::new(loader, overfit, move |examples: &[SeriesExample]| Batch::new(examples, features, &device)))
     }
     fn loss(&self, model: &SequenceClassifier, batch: Batch) -> Tensor<1> {
         cross_entropy(model.forward(batch.steps, Some(&batch.lengths)), batch.targets, 0.0)
@@ -159,9 +160,6 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
                 trained.run.config.recipe
             )));
         };
-        if args.explain.is_some() {
-            return Err(usage("--explain is for pictures"));
-        }
         let model = trained.load((self.0)(&trained.device))?;
         let ear = Ear::new(config)?;
         let mut answers = vec![];
@@ -232,28 +230,5 @@ impl Batch {
             lengths: padded.lengths,
             targets: Tensor::from_data(TensorData::new(targets, [examples.len()]), device),
         }
-    }
-}
-
-/// Training batches.
-pub(crate) struct Source {
-    loader: Loader<Changed>,
-    features: usize,
-    per_epoch: usize,
-    /// The first epoch, again and again.
-    overfit: bool,
-    device: Device,
-}
-
-impl Batches for Source {
-    type Batch = Batch;
-
-    fn per_epoch(&self) -> usize {
-        self.per_epoch
-    }
-
-    fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
-        let batches = self.loader.epoch(if self.overfit { 0 } else { epoch }, first).take(self.per_epoch - first);
-        Box::new(batches.map(|examples| Ok(Batch::new(&examples?, self.features, &self.device))))
     }
 }

@@ -103,25 +103,24 @@ impl Data {
         let said: Vec<f64> = model.forward(past, future).into_data().iter::<f64>().collect();
         let rows: BTreeMap<usize, &[f64]> = needed.into_iter().zip(said.chunks(config.horizon * quantiles)).collect();
         let share = config.quantiles[quantiles - 1] - config.quantiles[0];
+        let steps = |start: usize| (start..start + config.horizon).zip(rows[&start].chunks(quantiles));
+        // How far off, as a share of the band's half on that side.
+        let miss = |(i, row): (usize, &[f64])| {
+            let off = f64::from(self.above(i)) - row[middle];
+            let edge = if off < 0.0 { row[0] } else { row[quantiles - 1] };
+            off / (edge - row[middle])
+        };
         let scale = |origin: usize| {
-            let mut misses: Vec<f64> = vec![];
-            for start in before(origin) {
-                let steps = (start..start + config.horizon).zip(rows[&start].chunks(quantiles));
-                misses.extend(steps.map(|(i, row)| {
-                    let (off, edge) =
-                        (f64::from(self.above(i)) - row[middle], if f64::from(self.above(i)) < row[middle] { row[0] } else { row[quantiles - 1] });
-                    off / (edge - row[middle])
-                }));
-            }
-            misses.retain(|miss| miss.is_finite());
+            let mut misses: Vec<f64> = before(origin).into_iter().flat_map(steps).map(miss).filter(|miss| miss.is_finite()).collect();
             misses.sort_by(f64::total_cmp);
-            misses.get(((misses.len() as f64 * share) as usize).min(misses.len().saturating_sub(1))).copied().unwrap_or(1.0)
+            misses.get((misses.len() as f64 * share) as usize).copied().unwrap_or(1.0)
         };
         let value = |index: usize, above: f64| f64::from(self.signal.naive(index)) + above * self.change;
         let forecast = |&origin: &usize| {
             let scale = scale(origin);
-            let steps = (origin..origin + config.horizon).zip(rows[&origin].chunks(quantiles));
-            steps.map(move |(i, row)| (i, row.iter().map(|x| value(i, row[middle] + scale * (x - row[middle]))).collect())).collect::<Vec<_>>()
+            steps(origin)
+                .map(move |(i, row)| (i, row.iter().map(|x| value(i, row[middle] + scale * (x - row[middle]))).collect()))
+                .collect::<Vec<_>>()
         };
         origins.iter().flat_map(forecast).collect()
     }

@@ -28,6 +28,8 @@ pub(crate) trait Task {
 
     /// What is counted, in the plural.
     const EXAMPLES: &'static str;
+    /// Whether `fornax predict` can show what its model looked at.
+    const EXPLAINS: bool = false;
 
     /// Finds the data, `given` or by the name in the configuration.
     fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Self::Data>>;

@@ -4,13 +4,13 @@ use crate::{
     bench,
     cli::PredictArgs,
     config::Config,
-    error::usage,
     eval::Trained,
+    loaded::Loaded,
     sounds::Ear,
     task::{Opened, Shown, Task},
     train::RunConfig,
     ui,
-    utterances::{self, Batch, Source, Utterance, Utterances, each_batch},
+    utterances::{self, Batch, Spoken, Utterance, Utterances, each_batch},
 };
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
@@ -50,7 +50,7 @@ fn labels(emissions: &[Emission]) -> Vec<usize> {
 impl Task for Transcripts {
     type Model = FrameLabeler;
     type Data = Utterances;
-    type Source = Source;
+    type Source = Loaded<Spoken, Batch>;
 
     const EXAMPLES: &'static str = "utterances";
 
@@ -66,8 +66,8 @@ impl Task for Transcripts {
     fn model(&self, _classes: &[String], device: &Device) -> FrameLabeler {
         self.0.init(device)
     }
-    fn source(&self, run: &RunConfig, data: Utterances, device: &Device, overfit: Option<usize>) -> Result<Source> {
-        Ok(Source::new(run, data, &self.0, device, overfit))
+    fn source(&self, run: &RunConfig, data: Utterances, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
+        Ok(utterances::source(run, data, &self.0, device, overfit))
     }
     fn loss(&self, model: &FrameLabeler, batch: Batch) -> Tensor<1> {
         let (logits, lengths) = model.forward(batch.steps, Some(&batch.lengths));
@@ -105,9 +105,6 @@ impl Task for Transcripts {
         Ok(Shown { texts: vec![(format!("{wrong} of {} validation utterances are not heard right", found.len()), lines)], ..Shown::default() })
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
-        if args.explain.is_some() {
-            return Err(usage("--explain is for pictures"));
-        }
         let (data, classes) = (trained.run.config.data.utterances(), &trained.run.classes);
         let (model, ear) = (trained.load(self.0.init(&trained.device))?, Ear::new(&data.sounds)?);
         let seconds = utterances::seconds_a_step(data, &self.0);

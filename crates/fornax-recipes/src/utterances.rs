@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Config, UtteranceData},
+    loaded::Loaded,
     sounds::{self, Ear},
     task::Opened,
     train::RunConfig,
@@ -14,7 +15,6 @@ use fornax_data::{
     audio::{Splice, Spliced},
     pad,
 };
-use fornax_trainer::{Batches, SourceError};
 use std::{path::Path, sync::Arc};
 
 /// Utterances that an evaluation takes at once.
@@ -131,7 +131,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(utterances: &[&Utterance], model: &FrameLabelerConfig, device: &Device) -> Self {
+    fn new(utterances: &[Utterance], model: &FrameLabelerConfig, device: &Device) -> Self {
         let (features, stride) = (model.encoder.inputs, stride(model));
         let padded = pad(&utterances.iter().map(|utterance| &utterance.bands).collect::<Vec<_>>(), features);
         let time = padded.shape[1].div_ceil(stride);
@@ -166,7 +166,7 @@ pub(crate) fn each_batch(
     mut take: impl FnMut(&[Utterance], Tensor<3>, Vec<usize>),
 ) {
     for part in utterances.chunks(EVAL_BATCH) {
-        let batch = Batch::new(&part.iter().collect::<Vec<_>>(), config, device);
+        let batch = Batch::new(part, config, device);
         let (logits, lengths) = model.forward(batch.steps, Some(&batch.lengths));
         take(part, logits, lengths.unwrap_or(batch.lengths));
     }
@@ -186,18 +186,8 @@ pub(crate) fn outputs(utterances: &[Utterance], model: &FrameLabeler, config: &F
     all
 }
 
-/// Training batches.
-pub(crate) struct Source {
-    loader: Loader<Spoken>,
-    model: FrameLabelerConfig,
-    per_epoch: usize,
-    /// The first epoch, again and again.
-    overfit: bool,
-    device: Device,
-}
-
 /// The training split as a loader's source.
-struct Spoken {
+pub(crate) struct Spoken {
     utterances: Utterances,
     seed: u64,
     change: bool,
@@ -215,26 +205,18 @@ impl Dataset for Spoken {
     }
 }
 
-impl Source {
-    pub(crate) fn new(run: &RunConfig, utterances: Utterances, model: &FrameLabelerConfig, device: &Device, overfit: Option<usize>) -> Self {
-        let config = &run.config;
-        let counts = (0..utterances.config.train as u64).map(|index| utterances.count(index)).collect();
-        let spoken = Spoken { utterances, seed: config.seed, change: overfit.is_none() };
-        let loader = Loader::new(Arc::new(spoken), config.trainer.batch_size, config.seed).with_workers(1).with_buckets(counts);
-        let per_epoch = overfit.map_or(loader.batches_per_epoch(), |n| n.clamp(1, loader.batches_per_epoch().max(1)));
-        Self { loader, model: model.clone(), per_epoch, overfit: overfit.is_some(), device: device.clone() }
-    }
-}
-
-impl Batches for Source {
-    type Batch = Batch;
-
-    fn per_epoch(&self) -> usize {
-        self.per_epoch
-    }
-
-    fn epoch(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch, SourceError>> + '_> {
-        let batches = self.loader.epoch(if self.overfit { 0 } else { epoch }, first).take(self.per_epoch - first);
-        Box::new(batches.map(|utterances| Ok(Batch::new(&utterances?.iter().collect::<Vec<_>>(), &self.model, &self.device))))
-    }
+/// Training batches of it.
+pub(crate) fn source(
+    run: &RunConfig,
+    utterances: Utterances,
+    model: &FrameLabelerConfig,
+    device: &Device,
+    overfit: Option<usize>,
+) -> Loaded<Spoken, Batch> {
+    let config = &run.config;
+    let counts = (0..utterances.config.train as u64).map(|index| utterances.count(index)).collect();
+    let spoken = Spoken { utterances, seed: config.seed, change: overfit.is_none() };
+    let loader = Loader::new(Arc::new(spoken), config.trainer.batch_size, config.seed).with_workers(1).with_buckets(counts);
+    let (model, device) = (model.clone(), device.clone());
+    Loaded::new(loader, overfit, move |utterances: &[Utterance]| Batch::new(utterances, &model, &device))
 }
