@@ -6,9 +6,11 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import attention
 import audio
+import bleu
 import forecaster
 import layers
 import lbfgs
+import llama
 import optimizers
 import recurrent
 import recurrent_variants
@@ -19,6 +21,7 @@ import sequence_losses
 import sequence_models
 import sequences
 import silero_vad
+import transformer
 import wrappers
 
 if __name__ == "__main__":
@@ -38,5 +41,8 @@ if __name__ == "__main__":
     sequence_losses.write()
     sequence_models.write()
     seq2seq.write()
+    bleu.write()
+    transformer.write()
+    llama.write()
     recurrent_variants.write()
     silero_vad.write()

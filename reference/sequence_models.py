@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 BATCH, TIME, INPUTS, HIDDEN, CLASSES = 3, 6, 3, 4, 5
 LENGTHS = [6, 3, 5]
+SPECTRAL = [((3, 3), (2, 1)), ((1, 3), (1, 2))]
 GATES = {"lstm": 4, "gru": 3}
 
 
@@ -44,6 +45,15 @@ def recurrent_shapes(prefix, cell, inputs, layers, bidirectional):
 def encode(p, x, cell, layers, bidirectional, stride):
     lengths = LENGTHS
     x = x * (torch.arange(TIME)[None, :, None] < torch.tensor(lengths)[:, None, None])
+    if "encoder.spectral.0.weight" in p:
+        rows = []
+        for i, n in enumerate(lengths):
+            y = x[i:i + 1, :n].transpose(1, 2)[None]
+            for k, (size, step) in enumerate(SPECTRAL):
+                y = F.relu(F.conv2d(y, p[f"encoder.spectral.{k}.weight"], p[f"encoder.spectral.{k}.bias"], step, [size[0] // 2, size[1] // 2]))
+            rows.append(y[0].flatten(0, 1).T)
+        lengths = [len(row) for row in rows]
+        x = nn.utils.rnn.pad_sequence(rows, batch_first=True)
     if "encoder.front.0.weight" in p:
         # Sequence by sequence, so that no padding is near.
         w, b = p["encoder.front.0.weight"], p["encoder.front.0.bias"]
@@ -93,6 +103,11 @@ def front(channels, kernel):
     return {"encoder.front.0.weight": [channels, INPUTS, kernel], "encoder.front.0.bias": [channels]}
 
 
+def spectral():
+    return {"encoder.spectral.0.weight": [2, 1, 3, 3], "encoder.spectral.0.bias": [2], "encoder.spectral.1.weight": [3, 2, 1, 3],
+            "encoder.spectral.1.bias": [3]}
+
+
 def attention(width):
     return {"attention.project.weight": [width, width], "attention.project.bias": [width], "attention.score.weight": [width, 1]}
 
@@ -111,6 +126,8 @@ MODELS = {
                             **recurrent_shapes("layers.1", "lstm", 4, 1, False), **head(4, 11)}),
     "char rnn, tied": (char_rnn, {"embedding.weight": [11, 4], **recurrent_shapes("layers.0", "lstm", 4, 1, False),
                                   **recurrent_shapes("layers.1", "lstm", 4, 1, False)}),
+    "classifier, spectral": (lambda p, x: classifier(p, x, "lstm", 1, True, 1, "mean"),
+                             {**spectral(), **body("lstm", 6, 1, True), **head(8, CLASSES)}),
 }
 
 

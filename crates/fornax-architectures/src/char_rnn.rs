@@ -124,6 +124,8 @@ impl CharRnn {
 impl LanguageModel for CharRnn {
     const CARRIES: bool = true;
 
+    type Memory = Vec<Tensor<3>>;
+
     /// All of the text.
     fn context(&self) -> usize {
         usize::MAX
@@ -138,5 +140,11 @@ impl LanguageModel for CharRnn {
         let states: Vec<_> = memory.chunks(a_layer.max(1)).map(|part| RecurrentState { h: part[0].clone(), c: part.get(1).cloned() }).collect();
         let (logits, after) = CharRnn::forward(self, tokens, (!states.is_empty()).then_some(&states[..]));
         (logits, after.into_iter().flat_map(|state| [Some(state.h), state.c].into_iter().flatten()).collect())
+    }
+
+    fn go_on(&self, tokens: Tensor<2, Int>, memory: &mut Self::Memory) -> Tensor<3> {
+        let (logits, after) = self.forward_from(tokens, memory);
+        *memory = after;
+        logits
     }
 }

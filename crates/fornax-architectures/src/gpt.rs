@@ -2,7 +2,7 @@ use crate::LanguageModel;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use fornax_layers::{
-    Activation, Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttentionConfig, Site,
+    Activation, Dropout, DropoutConfig, Embedding, EmbeddingConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttentionConfig, Site,
     Tap, TransformerBlock, TransformerBlockConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -121,9 +121,28 @@ impl Gpt {
     pub const BLOCK: Site = Site("block");
     /// What the head reads: `[B, T, D]`
     pub const FINAL: Site = Site("final");
+
+    /// Token plus position, from position `first` on.
+    fn embed(&self, tokens: Tensor<2, Int>, first: usize) -> Tensor<3> {
+        let [_, time] = tokens.dims();
+        let [context, width] = self.position.weight.dims();
+        assert!(first + time <= context, "{} tokens, but the model has {context} positions", first + time);
+        let positions = self.position.weight.val().narrow(0, first, time).reshape([1, time, width]);
+        self.token.forward(tokens) + positions
+    }
+
+    fn score(&self, x: Tensor<3>) -> Tensor<3> {
+        match &self.head {
+            Some(head) => head.forward(x),
+            None => self.token.scores(x),
+        }
+    }
 }
 
 impl LanguageModel for Gpt {
+    /// Of each block.
+    type Memory = Vec<KeyValueCache>;
+
     fn context(&self) -> usize {
         self.position.weight.dims()[0]
     }
@@ -131,20 +150,19 @@ impl LanguageModel for Gpt {
     /// # Panics
     /// If there are more positions than the model has, or a token is not below `V`.
     fn forward_with<S: Tap>(&self, tokens: Tensor<2, Int>, tap: &mut S) -> Tensor<3> {
-        let [_, time] = tokens.dims();
-        let [context, width] = self.position.weight.dims();
-        assert!(time <= context, "{time} tokens, but the model has {context} positions");
-        let positions = self.position.weight.val().narrow(0, 0, time).reshape([1, time, width]);
-        let embedded = tap.tap(Self::EMBEDDED, self.token.forward(tokens) + positions);
-        let mut x = self.dropout.forward(embedded);
+        let mut x = self.dropout.forward(tap.tap(Self::EMBEDDED, self.embed(tokens, 0)));
         for (index, block) in self.blocks.iter().enumerate() {
             tap.scope("blocks", index);
             x = tap.tap(Self::BLOCK, block.forward(x));
         }
-        let x = tap.tap(Self::FINAL, self.norm.forward(x));
-        match &self.head {
-            Some(head) => head.forward(x),
-            None => self.token.scores(x),
-        }
+        self.score(tap.tap(Self::FINAL, self.norm.forward(x)))
+    }
+
+    fn go_on(&self, tokens: Tensor<2, Int>, memory: &mut Vec<KeyValueCache>) -> Tensor<3> {
+        memory.resize_with(self.blocks.len(), KeyValueCache::new);
+        let first = memory.first().map_or(0, KeyValueCache::len);
+        let x = self.dropout.forward(self.embed(tokens, first));
+        let x = self.blocks.iter().zip(memory).fold(x, |x, (block, cache)| block.forward_cached(x, cache));
+        self.score(self.norm.forward(x))
     }
 }

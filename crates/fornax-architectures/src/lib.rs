@@ -21,6 +21,7 @@ mod frame_labeler;
 mod generate;
 mod gpt;
 mod lenet;
+mod llama;
 mod mlp;
 mod resnet;
 mod search;
@@ -29,6 +30,7 @@ mod sequence_classifier;
 mod sequence_encoder;
 mod silero_vad;
 mod speech_segments;
+mod transformer;
 mod vit;
 
 pub use char_rnn::{CharRnn, CharRnnConfig};
@@ -38,14 +40,16 @@ pub use frame_labeler::{FrameLabeler, FrameLabelerConfig};
 pub use generate::{Sampling, generate};
 pub use gpt::{Gpt, GptConfig};
 pub use lenet::{LeNet5, LeNet5Config};
+pub use llama::{Llama, LlamaBlock, LlamaConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{BasicBlock, ResNet, ResNetConfig, Stem};
 pub use search::{Beam, StepDecoder, search};
 pub use seq2seq::{Reading, Seq2Seq, Seq2SeqConfig};
 pub use sequence_classifier::{Pooling, SequenceClassifier, SequenceClassifierConfig};
-pub use sequence_encoder::{Encoded, FrontConv, SequenceEncoder, SequenceEncoderConfig};
+pub use sequence_encoder::{Encoded, FrontConv, SequenceEncoder, SequenceEncoderConfig, SpectralFront};
 pub use silero_vad::{SileroVad, SileroVadConfig, VadState};
 pub use speech_segments::SpeechSegments;
+pub use transformer::{Read, Transformer, TransformerConfig};
 pub use vit::{Vit, VitConfig};
 
 use burn::{
@@ -73,6 +77,9 @@ pub trait LanguageModel: Module {
     /// Whether it carries a memory from a piece of a text to the next, so that it sees all of what came before.
     const CARRIES: bool = false;
 
+    /// What it remembers of a text that it goes on with, token by token; at the beginning nothing.
+    type Memory: Default;
+
     /// Tokens that it looks at, at most.
     fn context(&self) -> usize;
 
@@ -90,4 +97,26 @@ pub trait LanguageModel: Module {
     fn forward_from(&self, tokens: Tensor<2, Int>, _memory: &[Tensor<3>]) -> (Tensor<3>, Vec<Tensor<3>>) {
         (self.forward(tokens), vec![])
     }
+
+    /// Logits of each next token, behind what was remembered, without computing that again: `[B, T] -> [B, T, V]`
+    ///
+    /// # Panics
+    /// If the memory is of another batch, or would hold more than [`LanguageModel::context`] tokens.
+    fn go_on(&self, tokens: Tensor<2, Int>, memory: &mut Self::Memory) -> Tensor<3>;
+}
+
+/// A model that reads a sequence and writes another.
+pub trait EncoderDecoder: Module + StepDecoder {
+    /// What has been read of sources, before the first symbol is written; padding may be any symbol: `[B, S]`
+    ///
+    /// # Panics
+    /// If a symbol is none of sources, lengths are not one a source, or one is above `S`.
+    fn start(&self, sources: Tensor<2, Int>, lengths: &[usize]) -> Self::State;
+
+    /// The logits of known targets, each step of which sees the right symbols before it; both with their lengths. `targets` begin with
+    /// [`StepDecoder::begin`]: `[B, S], [B, T] -> [B, T, K + 1]`
+    ///
+    /// # Panics
+    /// As [`EncoderDecoder::start`].
+    fn forward(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Tensor<3>;
 }

@@ -1,4 +1,4 @@
-use crate::StepDecoder;
+use crate::{EncoderDecoder, StepDecoder};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_layers::{
@@ -158,12 +158,14 @@ impl Seq2Seq {
         let reading = self.read(sources, source_lengths, tap);
         self.write(targets, Some(target_lengths), reading, tap).0
     }
+}
 
-    /// [`Seq2Seq::forward_with`] unseen: `[B, T], [B, U] -> [B, U, K + 1]`
-    ///
-    /// # Panics
-    /// As there.
-    pub fn forward(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Tensor<3> {
+impl EncoderDecoder for Seq2Seq {
+    fn start(&self, sources: Tensor<2, Int>, lengths: &[usize]) -> Reading {
+        self.read(sources, lengths, &mut NoTap)
+    }
+
+    fn forward(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Tensor<3> {
         self.forward_with(sources, targets, &mut NoTap)
     }
 }

@@ -1,6 +1,6 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use fornax_layers::{Cell, Recurrent, RecurrentConfig, RecurrentState, Site, Tap, TemporalConv, TemporalConvConfig};
+use fornax_layers::{Cell, Recurrent, RecurrentConfig, RecurrentState, Site, SpectralConv, SpectralConvConfig, Tap, TemporalConv, TemporalConvConfig};
 use serde::{Deserialize, Serialize};
 
 /// A convolution of [`SequenceEncoder`].
@@ -14,11 +14,25 @@ pub struct FrontConv {
     pub stride: usize,
 }
 
+/// A convolution of [`SequenceEncoder`] over the bands of a spectrogram and its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpectralFront {
+    /// Channels out.
+    pub channels: usize,
+    /// Bands and steps that one output sees; odd.
+    pub kernel: [usize; 2],
+    /// Bands and steps from one output to the next.
+    pub stride: [usize; 2],
+}
+
 /// Configuration of [`SequenceEncoder`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SequenceEncoderConfig {
     /// `I`, features of a step.
     pub inputs: usize,
+    /// Convolutions over bands and time before all others, in order; the features of a step are then the channels of all bands.
+    #[serde(default)]
+    pub spectral: Vec<SpectralFront>,
     /// Convolutions over time before the recurrent layers, in order.
     pub front: Vec<FrontConv>,
     /// `lstm`, `gru`, `tanh` or `relu`.
@@ -37,7 +51,7 @@ pub struct SequenceEncoderConfig {
 impl SequenceEncoderConfig {
     /// One bidirectional LSTM layer and no convolution.
     pub fn new(inputs: usize, hidden: usize) -> Self {
-        Self { inputs, front: vec![], cell: Cell::Lstm, hidden, layers: 1, bidirectional: true, dropout: 0.0 }
+        Self { inputs, spectral: vec![], front: vec![], cell: Cell::Lstm, hidden, layers: 1, bidirectional: true, dropout: 0.0 }
     }
 
     /// `D`, features of a step that comes out.
@@ -45,9 +59,25 @@ impl SequenceEncoderConfig {
         self.hidden * (1 + usize::from(self.bidirectional))
     }
 
+    /// Steps of the input from a step that comes out to the next.
+    pub fn stride(&self) -> usize {
+        self.spectral.iter().map(|conv| conv.stride[1]).chain(self.front.iter().map(|conv| conv.stride)).product()
+    }
+
+    /// Features of a step behind the convolutions over bands.
+    fn heard(&self) -> usize {
+        let bands = self.spectral.iter().fold(self.inputs, |bands, conv| bands.div_ceil(conv.stride[0]));
+        bands * self.spectral.last().map_or(1, |conv| conv.channels)
+    }
+
     /// Trainable parameters.
     pub fn parameters(&self) -> usize {
-        let (mut inputs, mut sum) = (self.inputs, 0);
+        let (mut channels, mut sum) = (1, 0);
+        for conv in &self.spectral {
+            sum += conv.channels * (channels * conv.kernel[0] * conv.kernel[1] + 1);
+            channels = conv.channels;
+        }
+        let mut inputs = self.heard();
         for conv in &self.front {
             sum += conv.channels * (inputs * conv.kernel + 1);
             inputs = conv.channels;
@@ -62,14 +92,18 @@ impl SequenceEncoderConfig {
     /// Draws the weights from the step key.
     ///
     /// # Panics
-    /// If a kernel is even, a stride 0, or the dropout not in `[0, 1)`.
+    /// If a side of a kernel is even, a stride 0, or the dropout not in `[0, 1)`.
     pub fn init(&self, device: &Device) -> SequenceEncoder {
-        let inputs = std::iter::once(self.inputs).chain(self.front.iter().map(|conv| conv.channels));
+        let channels = std::iter::once(1).chain(self.spectral.iter().map(|conv| conv.channels));
+        let spectral =
+            |(inputs, conv): (usize, &SpectralFront)| SpectralConvConfig::new(inputs, conv.channels, conv.kernel).with_stride(conv.stride).init(device);
+        let spectral = channels.zip(&self.spectral).map(spectral).collect();
+        let inputs = std::iter::once(self.heard()).chain(self.front.iter().map(|conv| conv.channels));
         let conv =
             |(inputs, conv): (usize, &FrontConv)| TemporalConvConfig::new(inputs, conv.channels, conv.kernel).with_stride(conv.stride).init(device);
-        let last = self.front.last().map_or(self.inputs, |conv| conv.channels);
+        let last = self.front.last().map_or(self.heard(), |conv| conv.channels);
         let recurrent = RecurrentConfig::new(self.cell, last, self.hidden).with_layers(self.layers).with_bidirectional(self.bidirectional);
-        SequenceEncoder { front: inputs.zip(&self.front).map(conv).collect(), recurrent: recurrent.with_dropout(self.dropout).init(device) }
+        SequenceEncoder { spectral, front: inputs.zip(&self.front).map(conv).collect(), recurrent: recurrent.with_dropout(self.dropout).init(device) }
     }
 }
 
@@ -79,6 +113,8 @@ impl SequenceEncoderConfig {
 /// Source: Graves and Schmidhuber, "Framewise phoneme classification with bidirectional LSTM", 2005; the convolutions: Amodei et al., "Deep speech 2", 2015.
 #[derive(Module, Debug)]
 pub struct SequenceEncoder {
+    /// Convolutions over bands and time, in order.
+    pub spectral: Vec<SpectralConv>,
     /// Convolutions, in order.
     pub front: Vec<TemporalConv>,
     /// Recurrent layers.
@@ -97,13 +133,16 @@ pub struct Encoded {
 }
 
 impl SequenceEncoder {
-    /// The output of each convolution, scoped by its index: `[B, T', C]`
+    /// The output of each convolution over bands and time, scoped by its index: `[B, C, F, T']`
+    pub const SPECTRAL: Site = Site("spectral");
+    /// The output of each convolution over time, scoped by its index: `[B, T', C]`
     pub const FRONT: Site = Site("front");
     /// What the recurrent layers give: `[B, T', D]`
     pub const ENCODED: Site = Site("encoded");
 
     /// `T'` of a sequence of `T` steps.
     pub fn steps(&self, steps: usize) -> usize {
+        let steps = self.spectral.iter().fold(steps, |steps, conv| conv.steps(steps));
         self.front.iter().fold(steps, |steps, conv| conv.steps(steps))
     }
 
@@ -113,6 +152,16 @@ impl SequenceEncoder {
     /// If lengths are not one a sequence, or one is above `T`.
     pub fn forward_with<S: Tap>(&self, x: Tensor<3>, lengths: Option<&[usize]>, tap: &mut S) -> Encoded {
         let (mut x, mut lengths) = (x, lengths.map(<[usize]>::to_vec));
+        if !self.spectral.is_empty() {
+            let mut bands: Tensor<4> = x.swap_dims(1, 2).unsqueeze_dim(1);
+            for (index, conv) in self.spectral.iter().enumerate() {
+                tap.scope("spectral", index);
+                let (y, shorter) = conv.forward(bands, lengths.as_deref());
+                (bands, lengths) = (tap.tap(Self::SPECTRAL, y), shorter);
+            }
+            let [batch, channels, height, time] = bands.dims();
+            x = bands.reshape([batch, channels * height, time]).swap_dims(1, 2);
+        }
         for (index, conv) in self.front.iter().enumerate() {
             tap.scope("front", index);
             let (y, shorter) = conv.forward(x, lengths.as_deref());

@@ -4,7 +4,7 @@
 mod by_formula;
 
 use burn::tensor::{Device, Int, Tensor};
-use fornax_architectures::{Beam, Seq2Seq, Seq2SeqConfig, StepDecoder, search};
+use fornax_architectures::{Beam, EncoderDecoder, Seq2Seq, Seq2SeqConfig, StepDecoder, search};
 use fornax_kernels::{
     cross_entropy::cross_entropy,
     random::{Key, set_step_key},

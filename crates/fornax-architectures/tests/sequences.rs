@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use by_formula::check;
 use fornax_architectures::{
     CharRnn, CharRnnConfig, FrameLabeler, FrameLabelerConfig, FrontConv, Pooling, SequenceClassifier, SequenceClassifierConfig, SequenceEncoder,
-    SequenceEncoderConfig,
+    SequenceEncoderConfig, SpectralFront,
 };
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::{Cell, RecurrentState, Site, Tap, loss::cross_entropy};
@@ -16,6 +16,8 @@ use fornax_testkit::{
     Classifier, Reference, Values, assert_close, bits, check_classifier, check_module_gradients, device, devices, parameters, uniform,
 };
 use fornax_weights::count_trainable;
+
+const CLASSIFIERS: [&str; 4] = ["classifier, last", "classifier, mean", "classifier, attention", "classifier, spectral"];
 
 fn encoder(cell: Cell, layers: usize, bidirectional: bool, front: &[[usize; 3]]) -> SequenceEncoderConfig {
     let front = front.iter().map(|&[channels, kernel, stride]| FrontConv { channels, kernel, stride }).collect();
@@ -27,6 +29,10 @@ fn classifier(name: &str) -> SequenceClassifierConfig {
         "classifier, last" => (encoder(Cell::Lstm, 2, true, &[]), Pooling::Last),
         "classifier, mean" => (encoder(Cell::Gru, 1, false, &[[5, 3, 2]]), Pooling::Mean),
         "classifier, attention" => (encoder(Cell::Lstm, 1, true, &[]), Pooling::Attention),
+        "classifier, spectral" => {
+            let spectral = [(2, [3, 3], [2, 1]), (3, [1, 3], [1, 2])].map(|(channels, kernel, stride)| SpectralFront { channels, kernel, stride });
+            (SequenceEncoderConfig { spectral: spectral.to_vec(), ..encoder(Cell::Lstm, 1, true, &[]) }, Pooling::Mean)
+        }
         other => panic!("no case `{other}`"),
     };
     SequenceClassifierConfig { encoder, pooling, dropout: 0.0, classes: 5 }
@@ -56,7 +62,7 @@ fn padded(case: &Reference, device: &Device, dtype: DType) -> (Tensor<3>, Vec<us
 
 #[test]
 fn classifiers_are_pytorchs() {
-    for name in ["classifier, last", "classifier, mean", "classifier, attention"] {
+    for name in CLASSIFIERS {
         check(
             "sequences",
             name,
@@ -108,7 +114,7 @@ fn sizes_are_what_they_say() {
     let graves = FrameLabelerConfig::graves_2005();
     assert_eq!(graves.parameters(), 2 * 4 * 93 * (26 + 93 + 2) + 187 * 61);
     assert_eq!(count_trainable(&graves.init(&device)), graves.parameters());
-    for name in ["classifier, last", "classifier, mean", "classifier, attention"] {
+    for name in CLASSIFIERS {
         assert_eq!(count_trainable(&classifier(name).init(&device)), classifier(name).parameters());
     }
     assert_eq!(count_trainable(&labeler().init(&device)), labeler().parameters());
@@ -119,7 +125,7 @@ fn sizes_are_what_they_say() {
 
 #[test]
 fn classifiers_keep_their_contract() {
-    for name in ["classifier, last", "classifier, mean", "classifier, attention"] {
+    for name in CLASSIFIERS {
         let config = classifier(name);
         let expected = Classifier { input: [6, 1, 9, 3], classes: 5, parameters: config.parameters(), steps: 400, lr: 1e-2 };
         // On NdArray the sigmoid is in f32, too coarse for the finite differences there; `device()` is Flex unless told otherwise.
@@ -130,7 +136,7 @@ fn classifiers_keep_their_contract() {
 #[test]
 fn a_sequence_does_not_depend_on_its_company() {
     for device in devices() {
-        for name in ["classifier, last", "classifier, mean", "classifier, attention"] {
+        for name in CLASSIFIERS {
             set_step_key(Key::new(3));
             let model = classifier(name).init(&device);
             let x: Tensor<3> = uniform([2, 8, 3], 1, &device, DType::F32);

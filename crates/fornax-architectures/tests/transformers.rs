@@ -2,7 +2,7 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use fornax_architectures::{Gpt, GptConfig, ImageClassifier, LanguageModel, Vit, VitConfig};
+use fornax_architectures::{Gpt, GptConfig, ImageClassifier, LanguageModel, Sampling, Vit, VitConfig, generate};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::loss::cross_entropy;
 use fornax_layers::{Site, Tap};
@@ -119,6 +119,41 @@ fn the_past_does_not_see_the_future() {
         assert!(part(logits(false), 0, 40) == part(logits(true), 0, 40), "an earlier logit moved");
         let rows = |changed| (40..64).map(move |t| (t, changed));
         assert!(rows(false).zip(rows(true)).all(|((t, a), (_, b))| part(logits(a), t, t + 1) != part(logits(b), t, t + 1)), "a later logit did not");
+    }
+}
+
+#[test]
+fn a_cache_changes_no_token() {
+    // Large weights, so that the likeliest token depends on the text.
+    let model = |device: &Device| {
+        set_step_key(Key::new(6));
+        with_parameters(little(true).init(device), |name, values| {
+            if !name.contains("norm") {
+                values.iter_mut().for_each(|x| *x *= 30.0);
+            }
+        })
+    };
+    let by_hand = |model: &Gpt, prompt: &[u32], count: usize, device: &Device| {
+        let mut text = prompt.to_vec();
+        for _ in 0..count {
+            let window = &text[text.len().saturating_sub(9)..];
+            let logits = model.forward(tokens(window.iter().map(|&t| t as usize), [1, window.len()], device));
+            let last: Vec<f32> = logits.narrow(1, window.len() - 1, 1).into_data().iter::<f32>().collect();
+            text.push(Sampling::GREEDY.next(&last, 0.0) as u32);
+        }
+        text.split_off(prompt.len())
+    };
+    for device in devices() {
+        let model = model(&device);
+        // Prompts within the context and beyond it, and texts that leave it.
+        let mut firsts = [false; 11];
+        for number in 0..1000usize {
+            let prompt: Vec<u32> = (0..1 + number % 11).map(|i| ((number * 31 + i * i * 7 + i * number) % 11) as u32).collect();
+            let cached = generate(&model, &prompt, 6, Sampling::GREEDY, &device, || 0.0, |_| ());
+            assert_eq!(cached, by_hand(&model, &prompt, 6, &device), "{prompt:?}");
+            firsts[cached[0] as usize] = true;
+        }
+        assert!(firsts.iter().filter(|seen| **seen).count() > 3, "the prompts make no difference");
     }
 }
 

@@ -307,3 +307,10 @@ fn features_are_standardized_over_the_frames() {
     frames.standardize();
     assert_eq!(frames.values, [-1.0, 0.0, 1.0, 0.0]);
 }
+
+#[test]
+fn emphasis_takes_a_share_of_the_sample_before() {
+    let sound = Sound { rate: 8000, samples: vec![1.0, 1.0, -0.5] };
+    assert_eq!(sound.preemphasis(0.5).samples, [1.0, 0.5, -1.0]);
+    assert_eq!(sound.preemphasis(0.0), sound);
+}

@@ -15,8 +15,10 @@ mod tile;
 /// What a query sees. A query that sees nothing gives 0.
 #[derive(Debug, Clone, Default)]
 pub struct Mask {
-    /// Query `t` sees keys `0..=t` only.
+    /// Query `t` sees keys `0..=t` only, and those of the past.
     pub causal: bool,
+    /// Keys that stand before that of the first query, as a cache holds them; it counts where the mask is causal.
+    pub past: usize,
     /// Added to the scores, with dimensions of 1 repeated: `[B or 1, H or 1, T or 1, S or 1]`. −∞ hides. Carries no gradient.
     pub bias: Option<Tensor<4>>,
 }
@@ -24,7 +26,7 @@ pub struct Mask {
 impl Mask {
     /// Hides the future.
     pub fn causal() -> Self {
-        Self { causal: true, bias: None }
+        Self { causal: true, ..Self::default() }
     }
 }
 
@@ -38,20 +40,30 @@ impl Mask {
 /// # Panics
 /// If the sizes do not agree.
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
+    let [_, _, keys, _] = k.dims();
+    attention_to_first(q, k, v, keys, mask)
+}
+
+/// [`attention`] to the first `S'` keys of a buffer that has room for `S`; the others are not read, so that a cache need not be copied:
+/// `[B, H, T, D], [B, G, S, D], [B, G, S, D] -> [B, H, T, D]`, with a bias of `[B or 1, H or 1, T or 1, S' or 1]`
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn attention_to_first(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, keys: usize, mask: &Mask) -> Tensor<4> {
     let ([b, h, t, d], [_, g, s, _]) = (q.dims(), k.dims());
     assert!(
-        k.dims() == [b, g, s, d] && v.dims() == k.dims() && g > 0 && h % g == 0,
-        "attention of {:?} to {:?} and {:?}",
+        k.dims() == [b, g, s, d] && v.dims() == k.dims() && g > 0 && h % g == 0 && keys <= s,
+        "attention of {:?} to {keys} of {:?} and {:?}",
         q.dims(),
         k.dims(),
         v.dims()
     );
-    check(mask, [b, h, t, s]);
+    check(mask, [b, h, t, keys]);
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if fused::takes([&q, &k, &v], mask) {
-        return fused::attention(q, k, v, mask);
+    if keys > 0 && fused::takes([&q, &k, &v], mask) {
+        return fused::attention(q, k, v, keys, mask);
     }
-    composed(q, k, v, mask)
+    composed(q, k.narrow(2, 0, keys), v.narrow(2, 0, keys), mask)
 }
 
 /// [`attention`] of a sequence to itself, from the one projection that gives queries, keys and values, in this order:
@@ -82,10 +94,11 @@ pub fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor
     let repeat = |x: Tensor<4>| x.reshape([b, g, 1, s, d]).repeat_dim(2, h / g).reshape([b, h, s, d]);
     let mut scores = q.matmul(repeat(k).transpose()) * (d as f64).powf(-0.5);
     if let Some(bias) = &mask.bias {
-        scores = scores + bias.clone().detach();
+        let bias = bias.clone().detach().cast(scores.dtype());
+        scores = scores + bias;
     }
     if mask.causal {
-        let future = Tensor::<2, burn::tensor::Bool>::tril_mask([t, s], 0, &scores.device());
+        let future = Tensor::<2, burn::tensor::Bool>::tril_mask([t, s], mask.past as i64, &scores.device());
         scores = scores.mask_fill(future.unsqueeze::<4>().expand([b, h, t, s]), f32::NEG_INFINITY);
     }
     let blind = scores.clone().detach().max_dim(3).equal_elem(f32::NEG_INFINITY).expand([b, h, t, s]);

@@ -125,7 +125,7 @@ proptest! {
         let heads = groups * shared;
         let lengths = [batch * heads * t * d, batch * groups * s * d, batch * groups * s * d];
         let parts = |x: &[Tensor<1>]| [x[0].clone().reshape([batch, heads, t, d]), x[1].clone().reshape([batch, groups, s, d]), x[2].clone().reshape([batch, groups, s, d])];
-        let mask = |x: &[Tensor<1>]| Mask { causal, bias: bias(kind, [batch, heads, t, s], &x[0]) };
+        let mask = |x: &[Tensor<1>]| Mask { causal, bias: bias(kind, [batch, heads, t, s], &x[0]), ..Mask::default() };
         compare("attention", &lengths, &|x| { let [q, k, v] = parts(x); attention(q, k, v, &mask(x)) }, &|x| { let [q, k, v] = parts(x); attention::composed(q, k, v, &mask(x)) });
     }
 
@@ -134,7 +134,7 @@ proptest! {
         let heads = groups * shared;
         let width = (heads + 2 * groups) * d;
         let part = |x: &[Tensor<1>]| x[0].clone().reshape([batch, t, width]);
-        let mask = |x: &[Tensor<1>]| Mask { causal, bias: bias(kind, [batch, heads, t, t], &x[0]) };
+        let mask = |x: &[Tensor<1>]| Mask { causal, bias: bias(kind, [batch, heads, t, t], &x[0]), ..Mask::default() };
         compare("self-attention", &[batch * t * width], &|x| self_attention(part(x), [heads, groups], &mask(x)), &|x| attention::composed_self_attention(part(x), [heads, groups], &mask(x)));
     }
 }
@@ -160,7 +160,7 @@ fn a_blind_query_gives_zeros_and_no_gradient() {
     let leaf = (numbers(2 * 3 * 4, 1, &flex(), DType::F32)).require_grad();
     let part = |i: usize| leaf.clone().reshape([1, 2, 3, 4]).slice([0..1, 0..1, i..3]);
     let bias = Some(Tensor::<4>::full([1, 1, 3, 3], f32::NEG_INFINITY, &flex()));
-    let y = attention(part(0), part(0), part(0), &Mask { causal: true, bias });
+    let y = attention(part(0), part(0), part(0), &Mask { bias, ..Mask::causal() });
     assert!(y.clone().into_data().iter::<f32>().all(|y| y == 0.0));
     let gradient = leaf.grad(&y.sum().backward()).expect("a gradient");
     assert!(gradient.into_data().iter::<f32>().all(|g| g == 0.0));

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::attention::{Mask, self_attention};
 
-use crate::{Linear, LinearConfig};
+use crate::{KeyValueCache, Linear, LinearConfig};
 
 /// Configuration of [`MultiHeadAttention`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,7 +82,17 @@ impl MultiHeadAttention {
 
     /// With a bias added to the scores, −∞ to hide: `[B, T, D], [B or 1, H or 1, T or 1, T or 1] -> [B, T, D]`
     pub fn forward_masked(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
-        let mask = Mask { causal: self.causal, bias };
+        let mask = Mask { causal: self.causal, bias, ..Mask::default() };
         self.proj.forward(self_attention(self.qkv.forward(x), [self.heads, self.groups], &mask))
+    }
+
+    /// The next positions, each of which sees itself and what came before, whether or not training hides the future: `[B, T, D] -> [B, T, D]`
+    pub fn forward_cached(&self, x: Tensor<3>, cache: &mut KeyValueCache) -> Tensor<3> {
+        let ([batch, time, width], heads, groups) = (x.dims(), self.heads, self.groups);
+        let all = heads + 2 * groups;
+        let qkv = self.qkv.forward(x).reshape([batch, time, all, width / heads]).swap_dims(1, 2);
+        let part = |first: usize, count: usize| qkv.clone().narrow(1, first, count);
+        let y = cache.attend(part(0, heads), part(heads, groups), part(heads + groups, groups));
+        self.proj.forward(y.swap_dims(1, 2).reshape([batch, time, width]))
     }
 }

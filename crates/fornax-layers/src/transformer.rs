@@ -1,7 +1,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::{Activation, Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention, MultiHeadAttentionConfig};
+use crate::{Activation, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention, MultiHeadAttentionConfig};
 
 /// Configuration of [`TransformerBlock`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,12 +16,14 @@ pub struct TransformerBlockConfig {
     pub epsilon: f64,
     /// After attention and after the hidden layer: 0.
     pub dropout: f64,
+    /// A norm before each branch (pre-norm), not behind each sum (post-norm): on.
+    pub norm_first: bool,
 }
 
 impl TransformerBlockConfig {
     /// GELU, a hidden layer four times as wide, no dropout.
     pub fn new(attention: MultiHeadAttentionConfig) -> Self {
-        Self { attention, hidden: 4 * attention.width, activation: Activation::Gelu, epsilon: 1e-5, dropout: 0.0 }
+        Self { attention, hidden: 4 * attention.width, activation: Activation::Gelu, epsilon: 1e-5, dropout: 0.0, norm_first: true }
     }
     /// With another activation.
     pub fn with_activation(self, activation: Activation) -> Self {
@@ -34,6 +36,14 @@ impl TransformerBlockConfig {
     /// With dropout.
     pub fn with_dropout(self, dropout: f64) -> Self {
         Self { dropout, ..self }
+    }
+    /// With a hidden layer of another width.
+    pub fn with_hidden(self, hidden: usize) -> Self {
+        Self { hidden, ..self }
+    }
+    /// Norms before the branches, or behind the sums.
+    pub fn with_norm_first(self, norm_first: bool) -> Self {
+        Self { norm_first, ..self }
     }
 
     /// Draws the weights from the step key.
@@ -48,6 +58,7 @@ impl TransformerBlockConfig {
             down: LinearConfig::new(self.hidden, width).with_bias(bias).init(device),
             dropout: DropoutConfig::new(self.dropout).init(),
             activation: self.activation,
+            norm_first: self.norm_first,
         }
     }
 
@@ -69,16 +80,17 @@ impl TransformerBlockConfig {
 
 /// Attention and two dense layers, each behind a norm and beside an identity.
 ///
-/// `h = x + attention(norm(x))`, `y = h + down(a(up(norm(h))))`
+/// Pre-norm: `h = x + attention(norm(x))`, `y = h + down(a(up(norm(h))))`. Post-norm: `h = norm(x + attention(x))`, `y = norm(h + down(a(up(h))))`
 ///
-/// Source: Xiong et al., "On layer normalization in the Transformer architecture", 2020 (pre-norm).
+/// Source: Vaswani et al., "Attention is all you need", 2017 (post-norm); Xiong et al., "On layer normalization in the Transformer architecture", 2020
+/// (pre-norm).
 #[derive(Module, Debug)]
 pub struct TransformerBlock {
-    /// Before attention.
+    /// Of attention.
     pub norm1: LayerNorm,
     /// Attention.
     pub attention: MultiHeadAttention,
-    /// Before the dense layers.
+    /// Of the dense layers.
     pub norm2: LayerNorm,
     /// To the hidden layer.
     pub up: Linear,
@@ -89,13 +101,45 @@ pub struct TransformerBlock {
     /// Of the hidden layer.
     #[module(skip)]
     pub activation: Activation,
+    /// A norm before each branch, not behind each sum.
+    pub norm_first: bool,
 }
 
 impl TransformerBlock {
     /// `[B, T, D] -> [B, T, D]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.dropout.forward(self.attention.forward(self.norm1.forward(x)));
-        let hidden = self.up.forward_activated(self.norm2.forward(x.clone()), self.activation);
-        x + self.dropout.forward(self.down.forward(hidden))
+        self.forward_masked(x, None)
+    }
+
+    /// With a bias added to the scores of attention, −∞ to hide: `[B, T, D], [B or 1, H or 1, T or 1, T or 1] -> [B, T, D]`
+    pub fn forward_masked(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
+        self.forward_by(x, |x| self.attention.forward_masked(x, bias))
+    }
+
+    /// The next positions, each of which sees itself and what came before: `[B, T, D] -> [B, T, D]`
+    pub fn forward_cached(&self, x: Tensor<3>, cache: &mut KeyValueCache) -> Tensor<3> {
+        self.forward_by(x, |x| self.attention.forward_cached(x, cache))
+    }
+
+    fn forward_by(&self, x: Tensor<3>, attend: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+        let sum = Residual { dropout: &self.dropout, norm_first: self.norm_first };
+        let x = sum.forward(x, &self.norm1, attend);
+        sum.forward(x, &self.norm2, |x| self.down.forward(self.up.forward_activated(x, self.activation)))
+    }
+}
+
+/// A branch beside an identity, with a norm before it or behind their sum.
+pub(crate) struct Residual<'a> {
+    pub(crate) dropout: &'a Dropout,
+    pub(crate) norm_first: bool,
+}
+
+impl Residual<'_> {
+    pub(crate) fn forward(&self, x: Tensor<3>, norm: &LayerNorm, branch: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+        if self.norm_first {
+            x.clone() + self.dropout.forward(branch(norm.forward(x)))
+        } else {
+            norm.forward(x.clone() + self.dropout.forward(branch(x)))
+        }
     }
 }

@@ -166,6 +166,12 @@ pub(crate) struct GenerateArgs {
     /// Choose among the likeliest that together have this probability.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) top_p: f64,
+    /// Choose among those that are at least this share as likely as the likeliest.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) min_p: f64,
+    /// Make what the text already has less likely: logits are divided by it, or multiplied below 0.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f64,
     /// The same seed gives the same text.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

@@ -51,16 +51,16 @@ impl Config {
         self.validate_extras()?;
         self.data.validate()?;
         let fits = match self.model {
-            ModelConfig::Gpt(_) | ModelConfig::CharRnn(_) => matches!(self.data, DataConfig::Text(_)),
+            ModelConfig::Gpt(_) | ModelConfig::Llama(_) | ModelConfig::CharRnn(_) => matches!(self.data, DataConfig::Text(_)),
             ModelConfig::Sequence(_) => matches!(self.data, DataConfig::Series(_) | DataConfig::Sounds(_)),
             ModelConfig::Frames(_) | ModelConfig::Transcriber(_) => matches!(self.data, DataConfig::Utterances(_)),
-            ModelConfig::Seq2Seq(_) => matches!(self.data, DataConfig::Pairs(_)),
+            ModelConfig::Seq2Seq(_) | ModelConfig::Transformer(_) => matches!(self.data, DataConfig::Pairs(_)),
             ModelConfig::Forecaster(_) => matches!(self.data, DataConfig::Signal(_)),
             ModelConfig::ConvNet(_) | ModelConfig::LeNet5(_) | ModelConfig::Mlp(_) => matches!(self.data, DataConfig::Images(_)),
         };
         if !fits {
             return Err(usage(
-                "data.kind and model.name do not go together: gpt and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, seq2seq from pairs, forecaster from a signal, the others from images",
+                "data.kind and model.name do not go together: gpt, llama and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, seq2seq and transformer from pairs, forecaster from a signal, the others from images",
             ));
         }
         self.model.validate().map_err(field("model"))?;

@@ -24,6 +24,12 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<u8> {
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(usage(format!("--top-p must be in (0, 1], not {}", args.top_p)));
     }
+    if !(0.0..=1.0).contains(&args.min_p) {
+        return Err(usage(format!("--min-p must be in [0, 1], not {}", args.min_p)));
+    }
+    if !(args.repetition_penalty >= 1.0 && args.repetition_penalty.is_finite()) {
+        return Err(usage(format!("--repetition-penalty must be 1 or above, not {}", args.repetition_penalty)));
+    }
     let trained = Trained::open(&args.run, &args.compute)?;
     trained.run.config.model.with(Generate { args, trained: &trained })
 }
@@ -44,7 +50,7 @@ impl Job for Generate<'_> {
 pub(crate) fn text<M: LanguageModel>(args: &GenerateArgs, trained: &Trained, model: &M) -> Result<u8> {
     let classes = &trained.run.classes;
     let prompt = encode(&args.prompt, classes).map_err(|why| usage(format!("--prompt: {why}")))?;
-    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p };
+    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, min_p: args.min_p, repetition_penalty: args.repetition_penalty };
     let (key, mut drawn) = (Key::new(args.seed), 0);
     let draw = || {
         drawn += 1;

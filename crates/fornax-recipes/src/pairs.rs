@@ -12,10 +12,10 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use fornax_architectures::{Beam, Seq2Seq, search};
+use fornax_architectures::{Beam, EncoderDecoder, search};
 use fornax_data::{Loader, PairDataset, PairExample, PairSet, Split};
 use fornax_kernels::cross_entropy::cross_entropy;
-use fornax_layers::{Hypothesis, NoTap};
+use fornax_layers::Hypothesis;
 use fornax_trainer::{Evaluation, metrics::SequenceErrors};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -60,8 +60,8 @@ impl<'a> Alphabets<'a> {
     }
 }
 
-impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
-    type Model = Seq2Seq;
+impl<M: EncoderDecoder, F: Fn([usize; 2], &Device) -> M> Task for Pairs<F> {
+    type Model = M;
     type Data = PairSet;
     type Source = Loaded<PairDataset, Batch>;
 
@@ -92,7 +92,7 @@ impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
     fn examples(&self, data: &PairSet) -> usize {
         data.len()
     }
-    fn model(&self, classes: &[String], device: &Device) -> Seq2Seq {
+    fn model(&self, classes: &[String], device: &Device) -> M {
         (self.0)(Alphabets::of(classes).sizes(), device)
     }
     fn source(&self, run: &RunConfig, data: PairSet, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
@@ -105,11 +105,11 @@ impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
             Batch::new(examples.iter().map(|pair| (&pair.source[..], &pair.target[..])), end, smoothing, &device)
         }))
     }
-    fn loss(&self, model: &Seq2Seq, batch: Batch) -> Tensor<1> {
+    fn loss(&self, model: &M, batch: Batch) -> Tensor<1> {
         let smoothing = batch.smoothing;
         batch.loss(model, smoothing)
     }
-    fn measure(&self, run: &RunConfig, data: &PairSet, model: &Seq2Seq, device: &Device) -> Result<Evaluation> {
+    fn measure(&self, run: &RunConfig, data: &PairSet, model: &M, device: &Device) -> Result<Evaluation> {
         let alphabets = Alphabets::of(&run.classes);
         let width = run.config.data.pairs().beam;
         let mut metrics = BTreeMap::from([("loss".to_string(), loss(model, data, device))]);
@@ -126,7 +126,7 @@ impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
         let samples = data.sources.iter().zip(&best).take(SAMPLES).map(sample).collect();
         Ok(Evaluation { examples: data.len(), metrics, samples, ..Evaluation::default() })
     }
-    fn show(&self, run: &RunConfig, data: &PairSet, model: &Seq2Seq, device: &Device) -> Result<Shown> {
+    fn show(&self, run: &RunConfig, data: &PairSet, model: &M, device: &Device) -> Result<Shown> {
         let alphabets = Alphabets::of(&run.classes);
         let best = written(model, &data.sources, Beam::new(run.config.data.pairs().beam), device);
         let mut wrong: Vec<usize> = (0..data.len()).filter(|&i| !data.targets[i].contains(&numbers(&best[i][0]))).collect();
@@ -145,8 +145,9 @@ impl<F: Fn([usize; 2], &Device) -> Seq2Seq> Task for Pairs<F> {
     }
     fn bench(&self, settings: &bench::Settings, config: &Config) -> Result<bench::Report> {
         // As many symbols as in CMUdict, and about as long words.
-        let model = (self.0)([27, 39], &settings.device.clone().autodiff());
-        bench::pairs(settings, model, [config.trainer.batch_size, 8, 8])
+        let symbols = [27, 39];
+        let model = (self.0)(symbols, &settings.device.clone().autodiff());
+        bench::pairs(settings, model, symbols, [config.trainer.batch_size, 8, 8])
     }
 }
 
@@ -162,19 +163,19 @@ fn parts(sources: &[Vec<u32>]) -> Vec<Vec<usize>> {
 }
 
 /// What a model makes of sources: the best first.
-pub(crate) fn written(model: &Seq2Seq, sources: &[Vec<u32>], beam: Beam, device: &Device) -> Vec<Vec<Hypothesis>> {
+pub(crate) fn written<M: EncoderDecoder>(model: &M, sources: &[Vec<u32>], beam: Beam, device: &Device) -> Vec<Vec<Hypothesis>> {
     let mut all = vec![vec![]; sources.len()];
     for part in parts(sources) {
         let (symbols, lengths) = padded(part.iter().map(|&i| sources[i].iter().map(|&symbol| i64::from(symbol))), 0, device);
         let limits: Vec<usize> = lengths.iter().map(|length| 3 * length + 8).collect();
-        let found = search(model, model.read(symbols, &lengths, &mut NoTap), &limits, beam, device);
+        let found = search(model, model.start(symbols, &lengths), &limits, beam, device);
         part.into_iter().zip(found).for_each(|(i, found)| all[i] = found);
     }
     all
 }
 
 /// The mean loss of a symbol of the first right target.
-fn loss(model: &Seq2Seq, data: &PairSet, device: &Device) -> f64 {
+fn loss<M: EncoderDecoder>(model: &M, data: &PairSet, device: &Device) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for part in parts(&data.sources) {
         let pairs = part.iter().map(|&i| (&data.sources[i][..], &data.targets[i][0][..]));
@@ -217,7 +218,7 @@ impl Batch {
         Self { sources, source_lengths, inputs, target_lengths, targets: targets.flatten(0, 1), smoothing }
     }
 
-    fn loss(self, model: &Seq2Seq, smoothing: f64) -> Tensor<1> {
+    fn loss<M: EncoderDecoder>(self, model: &M, smoothing: f64) -> Tensor<1> {
         let logits = model.forward((self.sources, &self.source_lengths), (self.inputs, &self.target_lengths));
         cross_entropy(logits.flatten(0, 1), self.targets, smoothing, Some(NONE))
     }

@@ -8,7 +8,7 @@ use crate::{
     ui,
 };
 use anyhow::{Context, Result};
-use fornax_architectures::{Beam, Seq2Seq};
+use fornax_architectures::{Beam, EncoderDecoder};
 use serde_json::json;
 use std::{fs, path::PathBuf};
 
@@ -16,7 +16,7 @@ use std::{fs, path::PathBuf};
 const LONGEST: usize = 256;
 
 /// Prints what the words become.
-pub(crate) fn words(args: &PredictArgs, trained: &Trained, load: impl Fn() -> Result<Seq2Seq>) -> Result<u8> {
+pub(crate) fn words<M: EncoderDecoder>(args: &PredictArgs, trained: &Trained, load: impl Fn() -> Result<M>) -> Result<u8> {
     let alphabets = Alphabets::of(&trained.run.classes);
     let words = read(&args.inputs)?;
     // All are looked at before the first is said.

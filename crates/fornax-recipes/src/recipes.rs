@@ -4,6 +4,7 @@ mod char_gpt;
 mod char_lstm;
 mod forecast;
 mod g2p_lstm;
+mod g2p_transformer;
 mod japanese_vowels;
 mod mnist_best;
 mod mnist_cnn;
@@ -41,6 +42,7 @@ pub(crate) const RECIPES: &[Entry] = &[
     char_gpt::ENTRY,
     char_lstm::ENTRY,
     g2p_lstm::ENTRY,
+    g2p_transformer::ENTRY,
     japanese_vowels::ENTRY,
     speech_digits::ENTRY,
     speech_frames::ENTRY,

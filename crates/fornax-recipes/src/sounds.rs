@@ -74,7 +74,8 @@ impl Ear {
     }
 
     fn decibels(&self, sound: &Sound) -> Result<Frames, DataError> {
-        let mut frames = self.mel.forward(&sound.samples)?;
+        let samples = if self.config.emphasis == 0.0 { &sound.samples } else { &sound.preemphasis(self.config.emphasis).samples };
+        let mut frames = self.mel.forward(samples)?;
         let range = (self.config.range > 0.0).then_some(self.config.range);
         Log::Decibel { floor: 1e-10, range }.apply(&mut frames);
         Ok(frames)

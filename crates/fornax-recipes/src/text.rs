@@ -194,7 +194,7 @@ pub(crate) fn encode(text: &str, classes: &[String]) -> Result<Vec<u32>> {
     text.chars().enumerate().map(number).collect()
 }
 
-const LIVELY: Sampling = Sampling { temperature: 0.8, top_k: 0, top_p: 1.0 };
+const LIVELY: Sampling = Sampling { temperature: 0.8, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
 
 fn sample<M: LanguageModel>(model: &M, prompt: &[u32], classes: &[String], seed: u64, device: &Device) -> String {
     let (key, mut drawn) = (Key::new(seed), 0);

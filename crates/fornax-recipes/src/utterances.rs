@@ -112,7 +112,7 @@ pub(crate) fn open<'a>(config: &'a Config, model: &FrameLabelerConfig, extra: &'
 
 /// Steps of the input from a step of the output to the next.
 pub(crate) fn stride(model: &FrameLabelerConfig) -> usize {
-    model.encoder.front.iter().map(|conv| conv.stride).product()
+    model.encoder.stride()
 }
 
 /// Seconds from a step of a model's output to the next.

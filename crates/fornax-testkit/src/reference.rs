@@ -42,6 +42,13 @@ impl Reference {
         items.into_iter().map(Self).collect()
     }
 
+    /// The members of this, if it is a list.
+    #[track_caller]
+    pub fn items(&self) -> Vec<Self> {
+        let Value::Array(items) = &self.0 else { panic!("{} of the fixture is no list", self.0) };
+        items.iter().cloned().map(Self).collect()
+    }
+
     /// The cases of a kind.
     ///
     /// # Panics

@@ -11,6 +11,7 @@
 pub use burn;
 
 mod backprop;
+mod bleu;
 pub mod checkpoint;
 mod config;
 mod error;

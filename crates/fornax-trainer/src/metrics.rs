@@ -1,5 +1,6 @@
 //! Metrics of classifiers and of sequences.
 
+pub use crate::bleu::{Bleu, BleuConfig, BleuTokens};
 pub use crate::sequence_errors::SequenceErrors;
 use serde::{Deserialize, Serialize};
 

@@ -20,6 +20,14 @@ impl Sound {
     pub fn duration(&self) -> f64 {
         self.samples.len() as f64 / f64::from(self.rate)
     }
+
+    /// Each sample less `coefficient` times the one before it, `y_t = x_t − c x_{t−1}` and `y_0 = x_0`: torchaudio's `preemphasis`, whose default is 0.97.
+    #[must_use]
+    pub fn preemphasis(&self, coefficient: f64) -> Self {
+        let before = std::iter::once(0.0).chain(self.samples.iter().copied());
+        let samples = self.samples.iter().zip(before).map(|(x, before)| x - coefficient as f32 * before).collect();
+        Self { rate: self.rate, samples }
+    }
 }
 
 /// Reads a WAV file: whole numbers of 8, 16, 24 or 32 bits, or floats of 32, any rate; channels are mixed to their mean.

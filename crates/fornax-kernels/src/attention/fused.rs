@@ -31,17 +31,17 @@ fn run<const N: usize>(op: Attention, tensors: [DispatchTensor; N], mask: &Mask)
     y
 }
 
-/// See [`super::attention`].
-pub(super) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
-    let ([batch, heads, queries, width], [_, groups, keys, _]) = (q.dims(), k.dims());
-    let op = Attention { packed: false, batch, heads, groups, queries, keys, width, causal: mask.causal };
+/// See [`super::attention_to_first`].
+pub(super) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, keys: usize, mask: &Mask) -> Tensor<4> {
+    let ([batch, heads, queries, width], [_, groups, room, _]) = (q.dims(), k.dims());
+    let op = Attention { packed: false, batch, heads, groups, queries, keys, room, width, causal: mask.causal, past: mask.past };
     Tensor::from_dispatch(run(op, [q, k, v].map(Tensor::into_dispatch), mask))
 }
 
 /// See [`super::self_attention`].
 pub(super) fn self_attention(qkv: Tensor<3>, [heads, groups]: [usize; 2], mask: &Mask) -> Tensor<3> {
     let [batch, time, width] = qkv.dims();
-    let op = Attention { packed: true, batch, heads, groups, queries: time, keys: time, width: width / (heads + 2 * groups), causal: mask.causal };
+    let op = Attention { packed: true, batch, heads, groups, queries: time, keys: time, room: time, width: width / (heads + 2 * groups), causal: mask.causal, past: mask.past };
     Tensor::from_dispatch(run(op, [qkv.into_dispatch()], mask))
 }
 
@@ -55,8 +55,11 @@ struct Attention {
     groups: usize,
     queries: usize,
     keys: usize,
+    /// Keys that there is room for.
+    room: usize,
     width: usize,
     causal: bool,
+    past: usize,
 }
 
 impl Attention {
@@ -66,7 +69,7 @@ impl Attention {
             [at(0), at(1), at(2), at(3)]
         };
         let bias = bias.map(|bias| Bias { data: bias.data, strides: strides(bias.shape) });
-        Sizes { queries: self.queries, keys: self.keys, width: self.width, shared: self.heads / self.groups, causal: self.causal, bias }
+        Sizes { queries: self.queries, keys: self.keys, width: self.width, shared: self.heads / self.groups, causal: self.causal, past: self.past, bias }
     }
 
     /// Width of a row of the packed input, and where in it queries, keys and values begin.
@@ -84,7 +87,7 @@ impl Attention {
             let part =
                 |input: usize, head: usize, rows: usize| Heads::new(&inputs[input].data[head * rows * self.width..], rows * self.width, self.width);
             let kv = batch * self.groups + first * self.groups / self.heads;
-            [part(0, batch * self.heads + first, self.queries), part(1, kv, self.keys), part(2, kv, self.keys)]
+            [part(0, batch * self.heads + first, self.queries), part(1, kv, self.room), part(2, kv, self.room)]
         };
         Unit { q, k, v, batch, first, heads }
     }
@@ -120,7 +123,7 @@ impl Op for Attention {
 
     fn backward(&self, tape: &Tape, dy: &[Option<View>], wanted: &[bool]) -> Vec<Option<Array>> {
         let Some(dy) = dy[0] else { return wanted.iter().map(|_| None).collect() };
-        let Self { packed, heads: all, groups, queries, keys, width, .. } = *self;
+        let Self { packed, heads: all, groups, queries, room, width, .. } = *self;
         let inputs: Vec<View> = (0..wanted.len()).map(|i| tape.input(i)).collect();
         let (y, logs) = (tape.output(0).data, &tape.saved[0]);
         let sizes = self.sizes(inputs.get(self.bias()).copied());
@@ -136,7 +139,7 @@ impl Op for Attention {
             // Query heads that share keys are one task.
             let heads = all / groups;
             let [dq, dk, dv] = gradients.as_mut_slice() else { unreachable!("three inputs") };
-            let (kv, q) = (keys * width, heads * queries * width);
+            let (kv, q) = (room * width, heads * queries * width);
             let tasks = dq.par_chunks_mut(q).zip(dk.par_chunks_mut(kv)).zip(dv.par_chunks_mut(kv)).enumerate();
             tasks.for_each(|(unit, ((dq, dk), dv))| {
                 let unit_of = self.unit(&inputs, unit / groups, unit % groups * heads, heads);

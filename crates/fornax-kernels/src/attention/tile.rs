@@ -55,6 +55,8 @@ pub(super) struct Sizes<'a> {
     /// Heads of queries for one of keys.
     pub(super) shared: usize,
     pub(super) causal: bool,
+    /// Keys before that of the first query.
+    pub(super) past: usize,
     pub(super) bias: Option<Bias<'a>>,
 }
 
@@ -84,7 +86,7 @@ impl Sizes<'_> {
             #[inline(always)]
             || {
                 for (row, scores) in scores.chunks_exact_mut(m).take(n).enumerate() {
-                    let seen = if self.causal { (i + row + 1).saturating_sub(j).min(m) } else { m };
+                    let seen = if self.causal { (self.past + i + row + 1).saturating_sub(j).min(m) } else { m };
                     let (scores, future) = scores.split_at_mut(seen);
                     future.fill(0.0);
                     scores.iter_mut().for_each(|s| *s *= scale);
@@ -103,7 +105,7 @@ impl Sizes<'_> {
 
     /// Whether the queries before `i + n` see keys from `j` on.
     fn sees(&self, [i, n]: [usize; 2], j: usize) -> bool {
-        !self.causal || j < i + n
+        !self.causal || j < self.past + i + n
     }
 
     /// Rows of the result, `[n, heads, D]`, and the logarithms of the sums of exponentials, `[n, heads]`, of the queries from `i` on; +∞ where

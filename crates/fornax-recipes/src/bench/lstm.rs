@@ -80,7 +80,7 @@ pub(crate) fn sequences(settings: &Settings, model: SequenceClassifier, size: [u
 
 /// Trains a model that gives a class for every step, frame by frame: batch, steps and features.
 pub(crate) fn labels(settings: &Settings, model: FrameLabeler, size: [usize; 3], config: &FrameLabelerConfig) -> Result<Report> {
-    let steps = config.encoder.front.iter().fold(size[1], |steps, conv| steps.div_ceil(conv.stride));
+    let steps = size[1].div_ceil(config.encoder.stride());
     let data = |b, device: &_| (floats(b, size, device), ints(b, [size[0] * steps], config.classes as u64, device));
     train(settings, model, data, Adam::default(), |model: &FrameLabeler, x: Tensor<3>| model.forward(x, None).0.flatten(0, 1))
 }

@@ -75,6 +75,12 @@ pub(crate) struct SoundData {
     pub(crate) rate: u32,
     /// Mel bands every 10 ms.
     pub(crate) filters: usize,
+    /// Where the first band begins, in hertz: rooms hum, and microphones differ, below the voice's resonances.
+    #[serde(default)]
+    pub(crate) low: f64,
+    /// Each sample less this share of the one before it: 0.97 raises the high bands as the voice's source lowers them; 0 changes nothing.
+    #[serde(default)]
+    pub(crate) emphasis: f64,
     /// Decibels below the loudest band that are still heard, so that no two rooms' noises are told apart; 0 for all.
     #[serde(default)]
     pub(crate) range: f64,
@@ -97,7 +103,7 @@ pub(crate) struct SoundData {
 impl SoundData {
     /// 25 ms every 10 ms.
     pub(crate) fn mel(&self) -> MelConfig {
-        MelConfig::speech(self.rate, self.filters)
+        MelConfig { low: self.low, ..MelConfig::speech(self.rate, self.filters) }
     }
 
     fn validate(&self) -> Result<()> {
@@ -107,6 +113,13 @@ impl SoundData {
         }
         if !(1..=512).contains(&self.filters) {
             return Err(usage(format!("data.filters must be from 1 to 512, not {}", self.filters)));
+        }
+        let half = f64::from(self.rate) / 2.0;
+        if !(0.0..half).contains(&self.low) {
+            return Err(usage(format!("data.low must be from 0 to less than {half} hertz, not {}", self.low)));
+        }
+        if !(0.0..=1.0).contains(&self.emphasis) {
+            return Err(usage(format!("data.emphasis must be from 0 to 1, not {}", self.emphasis)));
         }
         if !(0.0..=200.0).contains(&self.range) {
             return Err(usage(format!("data.range must be from 0 to 200 decibels, not {}", self.range)));

@@ -12,8 +12,8 @@ use crate::{
 use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::{
-    CharRnnConfig, ConvNetConfig, ForecasterConfig, FrameLabelerConfig, GptConfig, LeNet5Config, MlpConfig, Seq2SeqConfig, SequenceClassifierConfig,
-    SequenceEncoderConfig,
+    CharRnnConfig, ConvNetConfig, ForecasterConfig, FrameLabelerConfig, GptConfig, LeNet5Config, LlamaConfig, MlpConfig, Seq2SeqConfig, SequenceClassifierConfig,
+    SequenceEncoderConfig, TransformerConfig,
 };
 use fornax_kernels::device::in_pool;
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,14 @@ pub(crate) enum ModelConfig {
     LeNet5(LeNet5Config),
     Mlp(MlpConfig),
     Gpt(GptConfig),
+    Llama(LlamaConfig),
     CharRnn(CharRnnConfig),
     Sequence(SequenceClassifierConfig),
     Frames(FrameLabelerConfig),
     Transcriber(FrameLabelerConfig),
     #[serde(rename = "seq2seq")]
     Seq2Seq(Seq2SeqConfig),
+    Transformer(TransformerConfig),
     Forecaster(ForecasterConfig),
 }
 
@@ -45,6 +47,7 @@ impl ModelConfig {
             Self::LeNet5(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Mlp(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Gpt(config) => job.run(Text::new(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
+            Self::Llama(config) => job.run(Text::new(|vocabulary, device: &Device| LlamaConfig { vocabulary, ..*config }.init(device), config.context)),
             Self::CharRnn(config) => {
                 job.run(Text::new(|vocabulary, device: &Device| CharRnnConfig { vocabulary, ..*config }.init(device), config.bptt))
             }
@@ -55,11 +58,18 @@ impl ModelConfig {
             Self::Seq2Seq(config) => {
                 job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| Seq2SeqConfig { sources, targets, ..*config }.init(device)))
             }
+            Self::Transformer(config) => {
+                job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| TransformerConfig { sources, targets, ..*config }.init(device)))
+            }
         })
     }
 
     pub(crate) fn learns_text(&self) -> bool {
-        matches!(self, Self::Gpt(_) | Self::CharRnn(_))
+        matches!(self, Self::Gpt(_) | Self::Llama(_) | Self::CharRnn(_))
+    }
+
+    pub(crate) fn learns_pairs(&self) -> bool {
+        matches!(self, Self::Seq2Seq(_) | Self::Transformer(_))
     }
 
     /// Channels, height and width of an image; nothing of other models.
@@ -67,9 +77,7 @@ impl ModelConfig {
         match self {
             Self::ConvNet(config) => config.image,
             Self::LeNet5(_) | Self::Mlp(_) => [1, 28, 28],
-            Self::Gpt(_) | Self::CharRnn(_) | Self::Sequence(_) | Self::Frames(_) | Self::Transcriber(_) | Self::Seq2Seq(_) | Self::Forecaster(_) => {
-                [0; 3]
-            }
+            _ => [0; 3],
         }
     }
 
@@ -80,10 +88,12 @@ impl ModelConfig {
             Self::LeNet5(config) => config.classes,
             Self::Mlp(config) => config.classes,
             Self::Gpt(config) => config.vocabulary,
+            Self::Llama(config) => config.vocabulary,
             Self::CharRnn(config) => config.vocabulary,
             Self::Sequence(config) => config.classes,
             Self::Frames(config) | Self::Transcriber(config) => config.classes,
             Self::Seq2Seq(config) => config.sources + config.targets,
+            Self::Transformer(config) => config.sources + config.targets,
             Self::Forecaster(_) => 0,
         }
     }
@@ -111,6 +121,21 @@ impl ModelConfig {
                 }
                 config.dropout
             }
+            Self::Llama(config) => {
+                let LlamaConfig { context, width, heads, groups, layers, hidden, .. } = *config;
+                let positive =
+                    [("context", context), ("width", width), ("heads", heads), ("groups", groups), ("layers", layers), ("hidden", hidden)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err(((*name).into(), "must be at least 1".into()));
+                }
+                if width % heads != 0 || width / heads % 2 != 0 {
+                    return Err(("heads".into(), format!("must divide model.width, {width}, into even parts, not {heads}")));
+                }
+                if heads % groups != 0 {
+                    return Err(("groups".into(), format!("must divide model.heads, {heads}, not {groups}")));
+                }
+                0.0
+            }
             Self::CharRnn(config) => {
                 let positive = [("embedding", config.embedding), ("hidden", config.hidden), ("layers", config.layers), ("bptt", config.bptt)];
                 if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
@@ -132,6 +157,21 @@ impl ModelConfig {
                 }
                 if decoder_layers > encoder_layers {
                     return Err(("decoder_layers".into(), format!("must be at most model.encoder_layers, {encoder_layers}, not {decoder_layers}")));
+                }
+                config.dropout
+            }
+            Self::Transformer(config) => {
+                let TransformerConfig { width, heads, hidden, encoder_layers, decoder_layers, .. } = *config;
+                let positive =
+                    [("width", width), ("heads", heads), ("hidden", hidden), ("encoder_layers", encoder_layers), ("decoder_layers", decoder_layers)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err(((*name).into(), "must be at least 1".into()));
+                }
+                if width % heads != 0 {
+                    return Err(("heads".into(), format!("must divide model.width, {width}, not {heads}")));
+                }
+                if config.shared {
+                    return Err(("shared".into(), "must be false: sources and targets have alphabets of their own".into()));
                 }
                 config.dropout
             }
@@ -170,9 +210,9 @@ impl ModelConfig {
             return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
         }
         match self.classes() {
-            0 if self.learns_text() || matches!(self, Self::Seq2Seq(_) | Self::Forecaster(_)) => Ok(()),
+            0 if self.learns_text() || self.learns_pairs() || matches!(self, Self::Forecaster(_)) => Ok(()),
             0 => Err(("classes".into(), "must be at least 1".into())),
-            _ if matches!(self, Self::Seq2Seq(_)) => {
+            _ if self.learns_pairs() => {
                 Err(("sources".into(), "and model.targets must be 0: the pairs that the model learns from decide".into()))
             }
             _ if self.learns_text() => Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into())),
@@ -185,6 +225,9 @@ fn check_encoder(encoder: &SequenceEncoderConfig) -> Result<(), (String, String)
     let positive = [("inputs", encoder.inputs), ("hidden", encoder.hidden), ("layers", encoder.layers)];
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
         return Err((format!("encoder.{name}"), "must be at least 1".into()));
+    }
+    if encoder.spectral.iter().any(|conv| conv.channels == 0 || conv.kernel.iter().any(|side| side % 2 == 0) || conv.stride.contains(&0)) {
+        return Err(("encoder.spectral".into(), "needs channels, kernels of odd sides, and strides of at least 1".into()));
     }
     if encoder.front.iter().any(|conv| conv.channels == 0 || conv.kernel % 2 == 0 || conv.stride == 0) {
         return Err(("encoder.front".into(), "needs channels, an odd kernel, and a stride of at least 1".into()));

@@ -22,6 +22,8 @@ pub(super) fn utterances() -> UtteranceData {
             rate: 8000,
             filters: 40,
             augment: SoundAugment { gain: 6.0, speed: 0.12, ..SoundAugment::default() },
+            low: 0.0,
+            emphasis: 0.0,
             range: 30.0,
             warp: 0.1,
             filter: FilterAugment { decibels: 3.0 },
