@@ -2,7 +2,7 @@ use crate::ImageClassifier;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
-use fornax_layers::{ConvBlock, ConvBlockConfig, DenseBlock, DenseBlockConfig, Dropout, DropoutConfig, Site, Tap, init, max_pool};
+use fornax_layers::{Activation, ConvBlock, ConvBlockConfig, DenseBlock, DenseBlockConfig, Dropout, DropoutConfig, Site, Tap, head, init, max_pool};
 use serde::{Deserialize, Serialize};
 
 /// A convolution of [`ConvNet`] and the pooling after it.
@@ -47,6 +47,9 @@ pub struct ConvNetConfig {
     pub batch_norm: bool,
     /// Before every dense layer and the head.
     pub dropout: f64,
+    /// tanh in place of ReLU: off.
+    #[serde(default)]
+    pub tanh: bool,
 }
 
 impl ConvNetConfig {
@@ -61,6 +64,7 @@ impl ConvNetConfig {
             classes: 10,
             batch_norm: false,
             dropout: 0.0,
+            tanh: false,
         }
     }
 
@@ -87,18 +91,20 @@ impl ConvNetConfig {
     /// If the stages do not fit the image: see [`ConvNetConfig::features`].
     pub fn init(&self, device: &Device) -> ConvNet {
         let features = self.features().unwrap_or_else(|why| panic!("{why}"));
+        let activation = if self.tanh { Activation::Tanh } else { Activation::Relu };
         let inputs = std::iter::once(self.image[0]).chain(self.stages.iter().map(|s| s.channels));
         let conv = |(inputs, stage): (usize, &Stage)| {
             ConvBlockConfig::new(inputs, stage.channels, stage.kernel)
                 .with_stride(stage.stride)
                 .with_padding(stage.padding)
                 .with_batch_norm(self.batch_norm)
+                .with_activation(activation)
                 .init(device)
         };
         let widths: Vec<usize> = std::iter::once(features).chain(self.dense.iter().copied()).collect();
         ConvNet {
             features: inputs.zip(&self.stages).map(conv).collect(),
-            dense: widths.windows(2).map(|w| DenseBlockConfig::new(w[0], w[1]).init(device)).collect(),
+            dense: widths.windows(2).map(|w| DenseBlockConfig::new(w[0], w[1]).with_activation(activation).init(device)).collect(),
             dropout: DropoutConfig::new(self.dropout).init(),
             head: init::linear(widths[widths.len() - 1], self.classes, true, device),
             pools: self.stages.iter().map(|s| s.pool).collect(),
@@ -143,6 +149,6 @@ impl ImageClassifier for ConvNet {
         }
         let x: Tensor<2> = x.flatten(1, 3);
         let x = self.dense.iter().fold(x, |x, layer| layer.forward(self.dropout.forward(x)));
-        self.head.forward(self.dropout.forward(x))
+        head(&self.head, self.dropout.forward(x))
     }
 }

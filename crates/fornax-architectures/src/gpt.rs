@@ -124,11 +124,10 @@ impl Gpt {
 
     /// Token plus position, from position `first` on.
     fn embed(&self, tokens: Tensor<2, Int>, first: usize) -> Tensor<3> {
-        let [_, time] = tokens.dims();
-        let [context, width] = self.position.weight.dims();
+        let [batch, time] = tokens.dims();
+        let [context, _] = self.position.weight.dims();
         assert!(first + time <= context, "{} tokens, but the model has {context} positions", first + time);
-        let positions = self.position.weight.val().narrow(0, first, time).reshape([1, time, width]);
-        self.token.forward(tokens) + positions
+        self.token.forward(tokens) + self.position.positions(batch, first, time)
     }
 
     fn score(&self, x: Tensor<3>) -> Tensor<3> {

@@ -2,7 +2,7 @@ use crate::ImageClassifier;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
-use fornax_layers::{Activation, ConvBlock, ConvBlockConfig, DenseBlock, DenseBlockConfig, Site, Tap, init, max_pool};
+use fornax_layers::{Activation, ConvBlock, ConvBlockConfig, DenseBlock, DenseBlockConfig, Site, Tap, head, init, max_pool};
 use serde::{Deserialize, Serialize};
 
 /// Configuration of [`LeNet5`].
@@ -64,6 +64,6 @@ impl ImageClassifier for LeNet5 {
         let x = max_pool(self.conv1.forward(images), 2); // [B, 6, 14, 14]
         let x = tap.tap(Self::CONV2, self.conv2.forward(x)); // [B, 16, 10, 10]
         let x: Tensor<2> = max_pool(x, 2).flatten(1, 3); // [B, 400]
-        self.head.forward(self.dense2.forward(self.dense1.forward(x)))
+        head(&self.head, self.dense2.forward(self.dense1.forward(x)))
     }
 }

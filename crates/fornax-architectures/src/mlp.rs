@@ -2,7 +2,7 @@ use crate::ImageClassifier;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
-use fornax_layers::{DenseBlock, DenseBlockConfig, Dropout, DropoutConfig, Site, Tap, init};
+use fornax_layers::{DenseBlock, DenseBlockConfig, Dropout, DropoutConfig, Site, Tap, head, init};
 use serde::{Deserialize, Serialize};
 
 /// Configuration of [`Mlp`].
@@ -63,6 +63,6 @@ impl ImageClassifier for Mlp {
             x = tap.tap(Self::HIDDEN, layer.forward(x));
             x = self.dropout.forward(x);
         }
-        self.head.forward(x)
+        head(&self.head, x)
     }
 }

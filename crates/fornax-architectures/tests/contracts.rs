@@ -56,6 +56,7 @@ fn a_network_with_batch_norm_dropout_strides_and_no_dense_layer() {
         classes: 4,
         batch_norm: true,
         dropout: 0.1,
+        tanh: false,
     };
     // 11×9 → 6×5 → 4×3 → 2×1; batch norm has 2 trainable numbers a channel, and replaces the bias.
     assert_eq!(config.features(), Ok(16));

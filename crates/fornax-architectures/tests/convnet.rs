@@ -42,7 +42,7 @@ proptest! {
     ) {
         let stages: Vec<Stage> =
             stages.into_iter().map(|(channels, kernel, stride, padding, pool)| Stage { channels, kernel, stride, padding, pool }).collect();
-        let config = ConvNetConfig { image: [2, height, width], stages, dense: vec![], classes: 3, batch_norm: false, dropout: 0.0 };
+        let config = ConvNetConfig { image: [2, height, width], stages, dense: vec![], classes: 3, batch_norm: false, dropout: 0.0, tanh: false };
         // What is accepted runs; what is refused says where.
         match config.features() {
             Ok(features) => {

@@ -6,7 +6,7 @@ use burn::nn::{
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::conv::{conv2d, conv2d_normalized, conv2d_relu};
 
-use crate::{Activation, BatchNorm, BatchNormConfig, init};
+use crate::{Activation, BatchNorm, BatchNormConfig, init, per_example};
 
 /// Configuration of [`ConvBlock`].
 #[derive(Debug, Clone, PartialEq)]
@@ -130,6 +130,11 @@ impl ConvBlock {
             let y = self.conv.forward(x);
             return if relu { Activation::Relu.forward(y) } else { y };
         };
+        if per_example::recording() {
+            let (weight, bias) = (&self.conv.weight, self.conv.bias.as_ref());
+            let y = per_example::conv_recorded(x, weight, weight.dims(), bias, self.conv.stride, [padding; 2]);
+            return if relu { Activation::Relu.forward(y) } else { y };
+        }
         let op = if relu { conv2d_relu } else { conv2d };
         op(x, self.conv.weight.val(), self.conv.bias.as_ref().map(|bias| bias.val()), self.conv.stride, [padding; 2])
     }

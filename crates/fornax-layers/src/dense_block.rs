@@ -1,9 +1,8 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
-use fornax_kernels::linear::linear;
 
-use crate::{Activation, init};
+use crate::{Activation, init, linear::apply};
 
 /// Configuration of [`DenseBlock`].
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +46,6 @@ pub struct DenseBlock {
 impl DenseBlock {
     /// `[..., D] -> [..., D']`
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        linear(x, self.linear.weight.val(), self.linear.bias.as_ref().map(|b| b.val()), self.activation)
+        apply(x, &self.linear.weight, self.linear.bias.as_ref(), self.activation)
     }
 }

@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::linear::linear;
 
-use crate::{Activation, init};
+use crate::{Activation, init, per_example};
 
 /// Configuration of [`Linear`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +55,22 @@ impl Linear {
 
     /// `a(x W + b)`, the activation in the same pass over the memory: `[..., D] -> [..., D']`
     pub fn forward_activated<const R: usize>(&self, x: Tensor<R>, activation: Activation) -> Tensor<R> {
-        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()), activation)
+        apply(x, &self.weight, self.bias.as_ref(), activation)
     }
+}
+
+/// `a(x W + b)`, recorded where a pass is: `[..., D] -> [..., D']`
+pub(crate) fn apply<const R: usize>(x: Tensor<R>, weight: &Param<Tensor<2>>, bias: Option<&Param<Tensor<1>>>, activation: Activation) -> Tensor<R> {
+    if per_example::recording() {
+        return per_example::linear_recorded(x, weight, bias, activation);
+    }
+    linear(x, weight.val(), bias.map(|bias| bias.val()), activation)
+}
+
+/// Burn's linear layer as a head, recorded where a pass is: `[..., D] -> [..., D']`
+pub fn head<const R: usize>(layer: &burn::nn::Linear, x: Tensor<R>) -> Tensor<R> {
+    if per_example::recording() {
+        return per_example::linear_recorded(x, &layer.weight, layer.bias.as_ref(), Activation::Identity);
+    }
+    layer.forward(x)
 }

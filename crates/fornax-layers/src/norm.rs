@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::layer_norm::{layer_norm, rms_norm};
 
-use crate::init;
+use crate::{init, per_example};
 
 /// Configuration of [`LayerNorm`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +48,9 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// `[..., D] -> [..., D]`
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
+        if per_example::recording() {
+            return per_example::layer_norm_recorded(self, x);
+        }
         layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
     }
 }
@@ -93,6 +96,9 @@ pub struct RmsNorm {
 impl RmsNorm {
     /// `[..., D] -> [..., D]`
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
+        if per_example::recording() {
+            return per_example::rms_norm_recorded(self, x);
+        }
         rms_norm(x, self.weight.val(), self.epsilon)
     }
 }

@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor};
 pub use fornax_kernels::recurrent::Cell;
 use fornax_kernels::recurrent::{State, Weights, recurrent};
 
-use crate::{Dropout, DropoutConfig, init};
+use crate::{Dropout, DropoutConfig, init, per_example};
 
 /// Configuration of [`Recurrent`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -183,6 +183,11 @@ impl Recurrent {
             }
             let run = |(d, direction): (usize, &Direction)| {
                 let state = state.map(|state| state.of(layer * count + d));
+                if per_example::recording()
+                    && let Some(recorded) = per_example::recurrent_recorded(self.config.cell, &x, direction, state.as_ref(), lengths, d == 1)
+                {
+                    return recorded;
+                }
                 recurrent(self.config.cell, x.clone(), direction.weights(), state, lengths, d == 1)
             };
             let (y, last): (Vec<_>, Vec<_>) = directions.iter().enumerate().map(run).unzip();

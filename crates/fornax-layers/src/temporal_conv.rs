@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::conv::conv2d_relu;
 
-use crate::{init, steps::zero_padding};
+use crate::{Activation, init, per_example, steps::zero_padding};
 
 /// Configuration of [`TemporalConv`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,8 +61,14 @@ impl TemporalConv {
     pub fn forward(&self, x: Tensor<3>, lengths: Option<&[usize]>) -> (Tensor<3>, Option<Vec<usize>>) {
         let [_, _, kernel] = self.weight.dims();
         let x: Tensor<4> = zero_padding(x, lengths).swap_dims(1, 2).unsqueeze_dim(2);
-        let weight: Tensor<4> = self.weight.val().unsqueeze_dim(2);
-        let y = conv2d_relu(x, weight, Some(self.bias.val()), [1, self.stride], [0, kernel / 2]);
+        let (stride, padding) = ([1, self.stride], [0, kernel / 2]);
+        let y = if per_example::recording() {
+            let [outputs, inputs, _] = self.weight.dims();
+            let y = per_example::conv_recorded(x, &self.weight, [outputs, inputs, 1, kernel], Some(&self.bias), stride, padding);
+            Activation::Relu.forward(y)
+        } else {
+            conv2d_relu(x, self.weight.val().unsqueeze_dim(2), Some(self.bias.val()), stride, padding)
+        };
         let y: Tensor<3> = y.squeeze_dim::<3>(2).swap_dims(1, 2);
         let lengths: Option<Vec<usize>> = lengths.map(|lengths| lengths.iter().map(|length| self.steps(*length)).collect());
         (zero_padding(y, lengths.as_deref()), lengths)
