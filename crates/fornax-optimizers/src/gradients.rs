@@ -28,6 +28,15 @@ impl ModuleVisitor for Collect<'_> {
     }
 }
 
+impl FromIterator<(ParamId, Tensor<1>)> for Gradients {
+    /// Flat gradients on the device without autodiff, in the module's order; of a parameter that comes twice, the first.
+    fn from_iter<I: IntoIterator<Item = (ParamId, Tensor<1>)>>(pairs: I) -> Self {
+        let mut gradients = Self::default();
+        pairs.into_iter().for_each(|(id, grad)| gradients.push(id, grad));
+        gradients
+    }
+}
+
 impl Gradients {
     /// Back-propagates `loss: [1]` and collects the gradients of `model`'s parameters.
     ///

@@ -255,10 +255,15 @@ where
             self.step_seconds += began.elapsed().as_secs_f64();
 
             let done = self.position.step;
-            let report = StepReport { step: done, steps: total, epoch: (done * accumulate) as f64 / per_epoch as f64, loss, lr, grad_norm };
+            let epoch_done = (done * accumulate) as f64 / per_epoch as f64;
+            let report = StepReport { step: done, steps: total, epoch: epoch_done, loss, lr, grad_norm, shown: self.fit.backprop.shows() };
             let mut ended = (done == total).then_some(Ended::Finished);
             if done.is_multiple_of(config.log_every) || ended.is_some() {
-                self.write(json!({"step": done, "epoch": report.epoch, "loss": loss, "lr": lr, "grad_norm": grad_norm}))?;
+                let mut line = json!({"step": done, "epoch": report.epoch, "loss": loss, "lr": lr, "grad_norm": grad_norm});
+                if let Some((name, value)) = report.shown {
+                    line[name] = json!(value);
+                }
+                self.write(line)?;
             }
             for callback in callbacks.iter_mut() {
                 if callback.on_step(&report)? == Flow::Stop {
@@ -341,6 +346,7 @@ where
             self.write(json!({"step": step, "train": {"loss": mean}, "valid": evaluation.metrics}))?;
             if let (true, Some(checkpoints)) = (best, &self.checkpoints) {
                 // Before the step's own checkpoint: if that one is there, this one is.
+                // No run goes on from it, so that it can be given away without what only a run may know.
                 self.snapshot().write(&checkpoints.best())?;
             }
         }
@@ -364,9 +370,7 @@ where
         let position = Position { seconds: self.seconds(), backprop: self.fit.backprop.state(), ..self.position.clone() };
         let ema = self.ema.as_ref().map_or_else(Tensors::new, |ema| ema.state(model));
         let eval = self.fit.optimizer.eval_weights(model).map_or_else(Tensors::new, |model| state(&model));
-        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model))
-            .with("eval", eval)
-            .with("carried", self.fit.backprop.carried())
+        Checkpoint::new(&position, &self.fit.identity, state(model), ema, self.fit.optimizer.state(model)).with("eval", eval)
     }
 
     fn save(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<(), TrainError> {
@@ -374,7 +378,7 @@ where
         if let Some(log) = &mut self.log {
             self.position.metrics_bytes = log.sync()?;
         }
-        let path = checkpoints.save(&self.snapshot())?;
+        let path = checkpoints.save(&self.snapshot().with("carried", self.fit.backprop.carried()))?;
         self.last_saved = Some(self.position.step);
         for callback in callbacks.iter_mut() {
             callback.on_checkpoint(&path)?;

@@ -46,7 +46,8 @@ impl Callback for ProgressBar {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             self.bar = Some(Bar::new(r.steps).with_style(style.progress_chars("━╸─")));
         }
-        let message = format!("epoch {:.2}  loss {smooth:.4}  {rate:.0} {}/s", r.epoch, self.examples);
+        let shown = r.shown.map_or_else(String::new, |(name, value)| format!("  {name} {value:.3}"));
+        let message = format!("epoch {:.2}  loss {smooth:.4}{shown}  {rate:.0} {}/s", r.epoch, self.examples);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(r.step);

@@ -45,6 +45,9 @@ impl<M: Module, B: Clone, G: Backprop<M, B>> Backprop<M, B> for Sam<G> {
     fn leaves_out(&mut self, finite: bool) -> bool {
         self.inner.leaves_out(finite)
     }
+    fn shows(&self) -> Option<(&'static str, f64)> {
+        self.inner.shows()
+    }
     fn state(&self) -> Vec<f64> {
         self.inner.state()
     }

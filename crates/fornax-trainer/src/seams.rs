@@ -24,6 +24,10 @@ pub trait Backprop<M, B> {
     fn leaves_out(&mut self, _finite: bool) -> bool {
         false
     }
+    /// A number of its own for the reports of steps, by name: what has been spent of a budget.
+    fn shows(&self) -> Option<(&'static str, f64)> {
+        None
+    }
     /// The numbers that it remembers, for a checkpoint.
     fn state(&self) -> Vec<f64> {
         vec![]
@@ -35,7 +39,8 @@ pub trait Backprop<M, B> {
     fn load_state(&mut self, state: &[f64]) -> Result<(), String> {
         if state.is_empty() { Ok(()) } else { Err("the state of another back-propagation".into()) }
     }
-    /// The tensors that it carries from a batch to the next, for a checkpoint.
+    /// The tensors that it carries from a batch to the next, for a checkpoint to go on from; `best.safetensors`, from which no run goes on,
+    /// does not have them.
     fn carried(&self) -> Tensors {
         Tensors::new()
     }
@@ -94,6 +99,8 @@ pub struct StepReport {
     pub lr: f64,
     /// Global norm before clipping.
     pub grad_norm: f64,
+    /// What [`Backprop::shows`].
+    pub shown: Option<(&'static str, f64)>,
 }
 
 /// An evaluation that is done.

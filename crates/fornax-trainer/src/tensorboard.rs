@@ -65,6 +65,9 @@ impl Callback for TensorBoard {
             for (tag, value) in [("train/loss", r.loss), ("train/lr", r.lr), ("train/grad_norm", r.grad_norm), ("train/epoch", r.epoch)] {
                 self.scalar(tag, r.step, value)?;
             }
+            if let Some((name, value)) = r.shown {
+                self.scalar(&format!("train/{name}"), r.step, value)?;
+            }
         }
         Ok(Flow::Continue)
     }
@@ -139,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut board = TensorBoard::create(folder.path(), 2).unwrap();
         for step in 1..=5 {
-            board.on_step(&StepReport { step, steps: 5, epoch: 0.1, loss: 0.5, lr: 0.1, grad_norm: 1.0 }).unwrap();
+            board.on_step(&StepReport { step, steps: 5, epoch: 0.1, loss: 0.5, lr: 0.1, grad_norm: 1.0, shown: None }).unwrap();
         }
         board.on_end().unwrap();
         let bytes = std::fs::read(&board.path).unwrap();
