@@ -12,6 +12,7 @@ import layers
 import lbfgs
 import llama
 import optimizers
+import privacy
 import recurrent
 import recurrent_variants
 import rules
@@ -46,3 +47,4 @@ if __name__ == "__main__":
     llama.write()
     recurrent_variants.write()
     silero_vad.write()
+    privacy.write()

@@ -17,5 +17,6 @@ pub use fornax_kernels as kernels;
 pub use fornax_kernels::burn;
 pub use fornax_layers as layers;
 pub use fornax_optimizers as optimizers;
+pub use fornax_privacy as privacy;
 pub use fornax_trainer as trainer;
 pub use fornax_weights as weights;

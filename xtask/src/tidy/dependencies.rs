@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fornax-architectures", &["fornax-layers", "fornax-weights"]),
     ("fornax-trainer", &["fornax-kernels", "fornax-optimizers", "fornax-weights"]),
     ("fornax-explain", &["fornax-layers"]),
-    ("fornax-privacy", &["fornax-layers", "fornax-trainer"]),
+    ("fornax-privacy", &["fornax-layers", "fornax-optimizers", "fornax-trainer", "fornax-weights"]),
     ("fornax-adapt", &["fornax-layers", "fornax-weights"]),
     ("fornax-testkit", &["fornax-kernels", "fornax-optimizers", "fornax-weights"]),
     ("fornax", LIBRARIES),
