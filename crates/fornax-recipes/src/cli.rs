@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Measure a run's best checkpoint.
     Eval(EvalArgs),
+    /// Attack a run's best checkpoint: does it tell the examples that it was trained on from others?
+    Audit(AuditArgs),
     /// Classify pictures or recordings, or say words, with a run's best checkpoint.
     Predict(PredictArgs),
     /// Go on with a text by a run's best checkpoint.
@@ -117,6 +119,20 @@ pub(crate) struct EvalArgs {
     /// Language models: also write minus the logarithm of each token's probability, a line a token.
     #[arg(long, value_name = "FILE")]
     pub(crate) dump_nll: Option<PathBuf>,
+    /// One JSON object on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// A run's folder, or one of its checkpoints.
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// The data set's folder. [default: the run's, FORNAX_DATA, the cache, what comes with Fornax]
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
     /// One JSON object on the last line.
     #[arg(long)]
     pub(crate) json: bool,

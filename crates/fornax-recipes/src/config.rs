@@ -9,6 +9,7 @@ pub(crate) use model::ModelConfig;
 use crate::{
     error::{did_you_mean, usage},
     extras::{AverageConfig, GradientConfig, GroupConfig},
+    privacy::PrivacyConfig,
 };
 use anyhow::Result;
 use burn::tensor::Device;
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) groups: GroupConfig,
     #[serde(default)]
     pub(crate) average: AverageConfig,
+    #[serde(default)]
+    pub(crate) privacy: PrivacyConfig,
 }
 
 impl Config {
@@ -49,6 +52,7 @@ impl Config {
         self.optimizer.optimizer().map_err(rule_error)?;
         self.schedule(100)?;
         self.validate_extras()?;
+        self.validate_privacy()?;
         self.data.validate()?;
         let fits = match self.model {
             ModelConfig::Gpt(_) | ModelConfig::Llama(_) | ModelConfig::CharRnn(_) => matches!(self.data, DataConfig::Text(_)),

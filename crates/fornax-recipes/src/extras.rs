@@ -285,6 +285,12 @@ const FIELDS: &[(&str, &str)] = &[
     ("average.lookahead_alpha", "its step toward the fast weights"),
     ("average.swa_lr", "rate from trainer.swa_start on, as a share of the peak"),
     ("average.swa_anneal", "share of the run in which the rate goes there"),
+    ("privacy.epsilon", "differential privacy: what may be spent, which finds the noise: 3"),
+    ("privacy.delta", "the probability left out of it: 1e-5"),
+    ("privacy.noise", "deviation of the noise in units of the clipping norm, in place of what epsilon needs"),
+    ("privacy.clip", "largest norm of an example's gradient"),
+    ("privacy.clipping", "flat, per-layer or adaptive"),
+    ("privacy.largest_part", "examples that go through the model at once, at most"),
     ("trainer.ema_warmup", "let the decay of averaged weights climb: true"),
     ("trainer.swa_start", "share of the run after which the mean of weights is kept"),
     ("trainer.swa_every", "steps between the weights of that mean; 0 for an epoch, 1 for Polyak's"),
@@ -309,7 +315,7 @@ mod tests {
     fn the_help_names_every_field() {
         let config = (crate::recipes::find("mnist-cnn").unwrap().config)();
         let leaves = overrides::leaves(&serde_json::to_value(&config).unwrap());
-        let ours = |leaf: &&String| ["gradient.", "groups.", "average."].iter().any(|group| leaf.starts_with(group));
+        let ours = |leaf: &&String| ["gradient.", "groups.", "average.", "privacy."].iter().any(|group| leaf.starts_with(group));
         let missing: Vec<_> = leaves.iter().filter(ours).filter(|leaf| !FIELDS.iter().any(|(name, _)| name == leaf)).collect();
         assert!(missing.is_empty(), "{missing:?}");
         assert!(FIELDS.iter().all(|(name, _)| leaves.iter().any(|leaf| leaf == name)), "a field that is not there");

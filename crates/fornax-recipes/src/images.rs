@@ -8,16 +8,17 @@ use crate::{
     found::Found,
     loaded::Loaded,
     predict,
+    privacy::ByNumber,
     task::{Opened, Shown, Task},
     train::RunConfig,
 };
 use anyhow::Result;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::ImageClassifier;
-use fornax_data::{Example, ImageDataset, ImageSet, Loader, Split};
+use fornax_data::{Dataset, Example, ImageDataset, ImageSet, Loader, Split};
 use fornax_explain::{grad_cam, overlay};
 use fornax_layers::loss::cross_entropy;
-use fornax_trainer::{Evaluation, metrics::Confusion, report::Picture};
+use fornax_trainer::{Evaluation, SourceError, metrics::Confusion, report::Picture};
 use image::{DynamicImage, GrayImage, RgbImage};
 use std::{path::Path, sync::Arc};
 
@@ -60,6 +61,23 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
             .with_shuffle(true)
             .with_drop_last(overfit.is_none());
         Ok(Loaded::new(loader, overfit, move |examples: &[Example]| Batch::new(examples, scale, shape, &device)))
+    }
+    fn by_number(&self, run: &RunConfig, data: ImageSet, device: &Device) -> Result<ByNumber<Batch>> {
+        let config = &run.config;
+        let (shape, scale, device) = (data.shape, Scale::of(config), device.clone());
+        let dataset = ImageDataset::new(data, config.data.images().augment.clone(), config.seed)?;
+        let build = move |epoch: u64, numbers: &[usize]| -> Result<Batch, SourceError> {
+            let examples = numbers.iter().map(|&number| dataset.get(epoch, number)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Batch::new(&examples, scale, shape, &device))
+        };
+        let single = |batch: &Batch, place: usize| Batch {
+            images: batch.images.clone().narrow(0, place, 1),
+            targets: batch.targets.clone().narrow(0, place, 1),
+        };
+        Ok(ByNumber { build: Box::new(build), single })
+    }
+    fn example_losses(&self, run: &RunConfig, data: &ImageSet, model: &M, device: &Device) -> Result<Vec<f64>> {
+        Ok(Judge::new(run, data, device).verdicts(model).iter().map(|verdict| verdict.loss).collect())
     }
     fn loss(&self, model: &M, batch: Batch) -> Tensor<1> {
         cross_entropy(model.forward(batch.images), batch.targets, 0.0)

@@ -1,6 +1,7 @@
 //! The `fornax` binary: recipes that train, evaluate and predict.
 #![recursion_limit = "256"]
 
+mod audit;
 mod bench;
 mod cli;
 mod config;
@@ -19,6 +20,7 @@ mod loaded;
 mod overrides;
 mod pairs;
 mod predict;
+mod privacy;
 mod pronounce;
 mod recipes;
 mod schedule_view;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         cli::Command::Recipes { json } => recipes::list(json),
         cli::Command::Train(args) => train::run(&args),
         cli::Command::Eval(args) => eval::run(&args),
+        cli::Command::Audit(args) => audit::run(&args),
         cli::Command::Predict(args) => predict::run(&args),
         cli::Command::Generate(args) => generate::run(&args),
         cli::Command::Vad(args) => vad::run(&args),

@@ -8,6 +8,7 @@ mod g2p_transformer;
 mod japanese_vowels;
 mod mnist_best;
 mod mnist_cnn;
+mod mnist_dp;
 mod mnist_lenet5;
 mod mnist_mlp;
 mod speech_ctc;
@@ -39,6 +40,7 @@ pub(crate) const RECIPES: &[Entry] = &[
     mnist_best::ENTRY,
     mnist_lenet5::ENTRY,
     mnist_mlp::ENTRY,
+    mnist_dp::ENTRY,
     char_gpt::ENTRY,
     char_lstm::ENTRY,
     g2p_lstm::ENTRY,

@@ -8,6 +8,7 @@ use crate::{
     eval::Trained,
     images::{Verdict, measure, verdict},
     loaded::Loaded,
+    privacy::ByNumber,
     sounds::{self, Ear},
     task::{Opened, Task},
     train::RunConfig,
@@ -18,7 +19,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::SequenceClassifier;
 use fornax_data::{DataError, Dataset, Loader, Resolved, SeriesExample, SeriesSet, SoundSet, Split, pad};
 use fornax_layers::loss::cross_entropy;
-use fornax_trainer::Evaluation;
+use fornax_trainer::{Evaluation, SourceError};
 use serde_json::json;
 use std::{path::Path, sync::Arc};
 
@@ -137,20 +138,28 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
         let (features, device) = (self.1, device.clone());
         Ok(Loaded::new(loader, overfit, move |examples: &[SeriesExample]| Batch::new(examples, features, &device)))
     }
+    fn by_number(&self, run: &RunConfig, data: Data, device: &Device) -> Result<ByNumber<Batch>> {
+        let changed = Changed { data, config: run.config.data.clone(), seed: run.config.seed };
+        let (features, device) = (self.1, device.clone());
+        let build = move |epoch: u64, numbers: &[usize]| -> Result<Batch, SourceError> {
+            let examples = numbers.iter().map(|&number| changed.get(epoch, number)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Batch::new(&examples, features, &device))
+        };
+        let single = |batch: &Batch, place: usize| Batch {
+            steps: batch.steps.clone().narrow(0, place, 1),
+            lengths: vec![batch.lengths[place]],
+            targets: batch.targets.clone().narrow(0, place, 1),
+        };
+        Ok(ByNumber { build: Box::new(build), single })
+    }
+    fn example_losses(&self, _run: &RunConfig, data: &Data, model: &SequenceClassifier, device: &Device) -> Result<Vec<f64>> {
+        Ok(self.verdicts(data, model, device)?.iter().map(|verdict| verdict.loss).collect())
+    }
     fn loss(&self, model: &SequenceClassifier, batch: Batch) -> Tensor<1> {
         cross_entropy(model.forward(batch.steps, Some(&batch.lengths)), batch.targets, 0.0)
     }
     fn measure(&self, _run: &RunConfig, data: &Data, model: &SequenceClassifier, device: &Device) -> Result<Evaluation> {
-        let all: Vec<usize> = (0..self.examples(data)).collect();
-        let mut verdicts: Vec<Verdict> = vec![];
-        for part in all.chunks(EVAL_BATCH) {
-            let examples = part.iter().map(|&i| Ok(SeriesExample { values: data.features(i)?, label: data.labels()[i] as usize, index: i }));
-            let batch = Batch::new(&examples.collect::<Result<Vec<_>, DataError>>()?, self.1, device);
-            let logits = model.forward(batch.steps, Some(&batch.lengths));
-            let classes = logits.dims()[1];
-            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
-            verdicts.extend(logits.chunks(classes).zip(part).map(|(row, &i)| verdict(row, data.labels()[i] as usize)));
-        }
+        let verdicts = self.verdicts(data, model, device)?;
         Ok(measure(&verdicts, data.labels(), data.classes().len()))
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
@@ -188,6 +197,23 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
     fn bench(&self, settings: &bench::Settings, config: &Config) -> Result<bench::Report> {
         let model = (self.0)(&settings.device.clone().autodiff());
         bench::sequences(settings, model, [config.trainer.batch_size, 40, self.1], config.model.classes())
+    }
+}
+
+impl<F> Sequences<F> {
+    /// What a model says of each example, in order.
+    fn verdicts(&self, data: &Data, model: &SequenceClassifier, device: &Device) -> Result<Vec<Verdict>> {
+        let all: Vec<usize> = (0..data.labels().len()).collect();
+        let mut verdicts: Vec<Verdict> = vec![];
+        for part in all.chunks(EVAL_BATCH) {
+            let examples = part.iter().map(|&i| Ok(SeriesExample { values: data.features(i)?, label: data.labels()[i] as usize, index: i }));
+            let batch = Batch::new(&examples.collect::<Result<Vec<_>, DataError>>()?, self.1, device);
+            let logits = model.forward(batch.steps, Some(&batch.lengths));
+            let classes = logits.dims()[1];
+            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+            verdicts.extend(logits.chunks(classes).zip(part).map(|(row, &i)| verdict(row, data.labels()[i] as usize)));
+        }
+        Ok(verdicts)
     }
 }
 

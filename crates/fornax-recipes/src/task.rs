@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     error::usage,
     eval::Trained,
+    privacy::ByNumber,
     train::RunConfig,
 };
 use anyhow::Result;
@@ -40,6 +41,18 @@ pub(crate) trait Task {
     fn model(&self, classes: &[String], device: &Device) -> Self::Model;
     /// Training batches; only so many, again and again, with `overfit`.
     fn source(&self, run: &RunConfig, data: Self::Data, device: &Device, overfit: Option<usize>) -> Result<Self::Source>;
+    /// Examples by number, for training that keeps each of them private.
+    fn by_number(&self, run: &RunConfig, _data: Self::Data, _device: &Device) -> Result<ByNumber<<Self::Source as Batches>::Batch>> {
+        let recipe = &run.config.recipe;
+        Err(usage(format!(
+            "`{recipe}` cannot be private: its {} are no examples that stand by themselves; privacy.* is for images and classes of sequences",
+            Self::EXAMPLES
+        )))
+    }
+    /// The loss of each example, in order.
+    fn example_losses(&self, run: &RunConfig, _data: &Self::Data, _model: &Self::Model, _device: &Device) -> Result<Vec<f64>> {
+        Err(usage(format!("fornax audit is for images and classes of sequences, not for `{}`", run.config.recipe)))
+    }
     /// Of examples that are counted in a batch of so many.
     fn examples_of(&self, batch_size: usize) -> usize {
         batch_size

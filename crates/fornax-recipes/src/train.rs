@@ -4,7 +4,9 @@ use crate::{
     cli::TrainArgs,
     config::{Config, device, rule_error},
     error::usage,
-    overrides, recipes,
+    overrides,
+    privacy::{ByNumber, Plan},
+    recipes,
     task::{Job, Measure, Task, backprop},
     ui,
 };
@@ -13,8 +15,10 @@ use burn::{module::Module, tensor::Device};
 use fornax_data::Split;
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_optimizers::{RuleConfig, parameters};
+use fornax_privacy::{DpSgd, Poisson};
 use fornax_trainer::{
-    Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, checkpoint::Checkpoints, fit, lr_finder, report::Report, system,
+    Backprop, Batches, Callback, Ended, Fit, ProgressBar, RunDir, TensorBoard, TrainConfig, checkpoint::Checkpoints, fit, lr_finder, report::Report,
+    system,
 };
 use fornax_weights::{count_trainable, load_state};
 use serde::{Deserialize, Serialize};
@@ -87,11 +91,22 @@ struct Train<'a> {
     time_limit: Option<Duration>,
 }
 
+/// What is there when training begins.
+struct Ready<T: Task> {
+    run: RunConfig,
+    folder: RunDir,
+    model: T::Model,
+    valid: T::Data,
+    examples: usize,
+    plan: Option<Plan>,
+}
+
 impl Job for Train<'_> {
     type Output = u8;
 
     fn run<T: Task>(self, task: T) -> Result<u8> {
-        let Self { args, mut run, out, device, interrupt, time_limit } = self;
+        let Self { args, run, out, device, .. } = &self;
+        let mut run = run.clone();
         let opened = task.open(&run.config, run.data.as_deref())?;
         ui::note(&opened.about);
         let (train, valid) = ((opened.load)(Split::Train)?, (opened.load)(Split::Valid)?);
@@ -101,18 +116,47 @@ impl Job for Train<'_> {
             anyhow::bail!("{} holds a run already; go on with --resume, or give another --out", out.display());
         }
         let examples = task.examples(&train);
-        let source = task.source(&run, train, &device, args.overfit_batches)?;
-        let folder = RunDir::create(&out)?;
-        folder.write("config.json", &serde_json::to_vec_pretty(&run)?)?;
-
         set_step_key(Key::new(run.config.seed).fold(u64::MAX));
-        let model = task.model(&run.classes, &device);
+        let model = task.model(&run.classes, device);
+        let plan = run.config.private_plan(examples)?;
+        let write = |run: &RunConfig| -> Result<RunDir> {
+            let folder = RunDir::create(out)?;
+            folder.write("config.json", &serde_json::to_vec_pretty(run)?)?;
+            Ok(folder)
+        };
+        let Some(plan) = plan else {
+            let source = task.source(&run, train, device, args.overfit_batches)?;
+            let folder = write(&run)?;
+            if args.find_lr {
+                return find_lr(&task, model, &source, &run, &folder, device);
+            }
+            let backprop = backprop(&task, &run.config, device);
+            return self.fit(&task, Ready { run, folder, model, valid, examples, plan: None }, &source, backprop);
+        };
+        if args.find_lr || args.overfit_batches.is_some() {
+            return Err(usage("--find-lr and --overfit-batches look at examples without privacy: leave privacy.* out for them"));
+        }
+        plan.check(&model)?;
+        let ByNumber { build, single } = task.by_number(&run, train, device)?;
+        let source = Poisson::new(examples, plan.mechanism.expected, run.config.privacy.largest_part, plan.secret.clone(), build);
+        let loss = |model: &T::Model, batch| task.loss(model, batch);
+        let backprop = DpSgd::new(loss, single, plan.mechanism, plan.secret.clone()).map_err(usage)?;
+        ui::note(plan.about(T::EXAMPLES));
+        let folder = write(&run)?;
+        self.fit(&task, Ready { run, folder, model, valid, examples, plan: Some(plan) }, &source, backprop)
+    }
+}
+
+impl Train<'_> {
+    /// Trains, and writes the reports.
+    fn fit<T: Task, D: Batches, G: Backprop<T::Model, D::Batch>>(self, task: &T, ready: Ready<T>, source: &D, backprop: G) -> Result<u8> {
+        let Self { args, device, interrupt, time_limit, .. } = self;
+        let Ready { run, folder, model, valid, examples, plan } = ready;
         let config = &run.config;
         let params = count_trainable(&model);
-        if args.find_lr {
-            return find_lr(&task, model, &source, &run, &folder, &device);
-        }
-        let total = config.trainer.total_steps(source.per_epoch());
+        let asked = config.trainer.total_steps(source.per_epoch());
+        let total = plan.as_ref().map_or(asked, |plan| plan.steps);
+        let trainer = if plan.is_some() { TrainConfig { steps: total, ..config.trainer.clone() } } else { config.trainer.clone() };
         let optimizer = run.optimizer(&parameters(&model), &device, total)?;
         let inner = device.clone().inner();
         let a_step = task.examples_of(config.trainer.batch_size) * config.trainer.accumulate;
@@ -136,14 +180,14 @@ impl Job for Train<'_> {
         let outcome = fit(
             Fit {
                 model,
-                batches: &source,
-                backprop: backprop(&task, config, &device),
-                evaluate: Measure { task: &task, run: &run, data: &valid, device: inner.clone() },
+                batches: source,
+                backprop,
+                evaluate: Measure { task, run: &run, data: &valid, device: inner.clone() },
                 optimizer,
                 schedule: config.schedule(total)?,
                 lr: config.optimizer.lr,
                 seed: config.seed,
-                config: config.trainer.clone(),
+                config: trainer,
                 run: Some(folder.clone()),
                 identity: json!({"config": config, "backend": run.backend, "examples": examples, "overfit": args.overfit_batches}).to_string(),
                 resume: args.resume,
@@ -170,12 +214,15 @@ impl Job for Train<'_> {
         let seconds = outcome.seconds;
         let seen = outcome.batches as f64 * task.examples_of(config.trainer.batch_size) as f64;
         let rate = if outcome.step_seconds > 0.0 { seen / outcome.step_seconds } else { 0.0 };
-        let report = json!({
+        let mut report = json!({
             "recipe": config.recipe, "backend": run.backend, "device": run.device, "threads": run.threads, "seed": config.seed, "params": params,
             "steps": outcome.step, "epochs": outcome.epochs, "train": {"loss": outcome.train_loss, "examples": examples}, "valid": evaluation.metrics,
             "best_step": checkpoint.position.step, "ended": format!("{:?}", outcome.ended), "wall_s": seconds, "examples_per_s": rate, "peak_rss_mb": system::memory_mb().1,
             "git": std::env::var("FORNAX_GIT").ok(), "versions": {"fornax": env!("CARGO_PKG_VERSION"), "burn": "0.22.1"},
         });
+        if let Some(plan) = &plan {
+            report["privacy"] = plan.report(outcome.step);
+        }
         folder.write("report.json", &serde_json::to_vec_pretty(&report)?)?;
         let shown = task.show(&run, &valid, &best, &inner)?;
         let page = Report {
@@ -230,6 +277,11 @@ fn summary(report: &Value, examples: &str) -> Vec<(String, String)> {
         ("backend".into(), format!("{}, {} threads", text("backend"), report["threads"])),
         ("revision".into(), text("git")),
     ]);
+    if let Some(epsilon) = report["privacy"]["epsilon"].as_f64() {
+        let of = |key: &str| number(&["privacy", key]);
+        rows.push(("privacy".into(), format!("ε {epsilon:.3} (by composition {:.3}) at δ {:e}", of("epsilon_prv"), of("delta"))));
+        rows.push(("noise and clipping norm".into(), format!("{}, {}", of("noise"), of("clip"))));
+    }
     rows
 }
 

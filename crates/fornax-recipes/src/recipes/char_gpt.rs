@@ -1,6 +1,7 @@
 use super::Entry;
 use crate::config::{Config, DataConfig, ModelConfig, TextData};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
+use crate::privacy::PrivacyConfig;
 use fornax_architectures::GptConfig;
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
 use fornax_trainer::TrainConfig;
@@ -26,5 +27,6 @@ pub(super) fn config() -> Config {
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),
+        privacy: PrivacyConfig::default(),
     }
 }

@@ -1,6 +1,7 @@
 use super::Entry;
 use crate::config::{Config, DataConfig, ModelConfig, SignalData};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
+use crate::privacy::PrivacyConfig;
 use crate::signals::{INPUTS, KNOWN};
 use fornax_architectures::ForecasterConfig;
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
@@ -26,5 +27,6 @@ fn config() -> Config {
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),
+        privacy: PrivacyConfig::default(),
     }
 }

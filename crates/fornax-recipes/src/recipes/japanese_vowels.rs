@@ -1,6 +1,7 @@
 use super::Entry;
 use crate::config::{Config, DataConfig, ModelConfig, SeriesData};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
+use crate::privacy::PrivacyConfig;
 use fornax_architectures::{FrontConv, SequenceClassifierConfig, SequenceEncoderConfig};
 use fornax_data::SeriesAugment;
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
@@ -42,5 +43,6 @@ pub(super) fn config() -> Config {
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),
+        privacy: PrivacyConfig::default(),
     }
 }

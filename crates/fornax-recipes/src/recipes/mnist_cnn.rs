@@ -1,6 +1,7 @@
 use super::Entry;
 use crate::config::{Config, DataConfig, ImageData, ModelConfig};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
+use crate::privacy::PrivacyConfig;
 use fornax_architectures::ConvNetConfig;
 use fornax_data::Augment;
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
@@ -35,5 +36,6 @@ pub(super) fn config() -> Config {
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),
+        privacy: PrivacyConfig::default(),
     }
 }

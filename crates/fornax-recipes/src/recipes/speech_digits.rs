@@ -1,6 +1,7 @@
 use super::Entry;
 use crate::config::{Config, DataConfig, ModelConfig, SoundData};
 use crate::extras::{AverageConfig, GradientConfig, GroupConfig};
+use crate::privacy::PrivacyConfig;
 use fornax_architectures::{Pooling, SequenceClassifierConfig, SequenceEncoderConfig, SpectralFront};
 use fornax_data::audio::{FilterAugment, SoundAugment, SpecAugment};
 use fornax_optimizers::{RuleConfig, schedule::ScheduleConfig};
@@ -50,5 +51,6 @@ pub(super) fn config() -> Config {
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),
+        privacy: PrivacyConfig::default(),
     }
 }

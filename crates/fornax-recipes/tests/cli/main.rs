@@ -6,6 +6,7 @@ mod forecast;
 #[cfg(unix)]
 mod kill;
 mod pairs;
+mod privacy;
 mod runs;
 mod schedules;
 mod sequences;
