@@ -16,6 +16,8 @@ mod book {
         mod data {}
         #[doc = include_str!("../docs/en/src/checkpoints.md")]
         mod checkpoints {}
+        #[doc = include_str!("../docs/en/src/privacy.md")]
+        mod privacy {}
         #[doc = include_str!("../docs/en/src/extending.md")]
         mod extending {}
         #[doc = include_str!("../docs/en/src/gradient-descent.md")]
@@ -39,6 +41,8 @@ mod book {
         mod data {}
         #[doc = include_str!("../docs/zh/src/checkpoints.md")]
         mod checkpoints {}
+        #[doc = include_str!("../docs/zh/src/privacy.md")]
+        mod privacy {}
         #[doc = include_str!("../docs/zh/src/extending.md")]
         mod extending {}
         #[doc = include_str!("../docs/zh/src/gradient-descent.md")]
