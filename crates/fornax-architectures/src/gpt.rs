@@ -2,8 +2,8 @@ use crate::LanguageModel;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use fornax_layers::{
-    Activation, Dropout, DropoutConfig, Embedding, EmbeddingConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttentionConfig, Site,
-    Tap, TransformerBlock, TransformerBlockConfig,
+    Activation, Dropout, DropoutConfig, Embedding, EmbeddingConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig,
+    MultiHeadAttentionConfig, Site, Tap, TransformerBlock, TransformerBlockConfig,
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use fornax_layers::{Cell, Recurrent, RecurrentConfig, RecurrentState, Site, SpectralConv, SpectralConvConfig, Tap, TemporalConv, TemporalConvConfig};
+use fornax_layers::{
+    Cell, Recurrent, RecurrentConfig, RecurrentState, Site, SpectralConv, SpectralConvConfig, Tap, TemporalConv, TemporalConvConfig,
+};
 use serde::{Deserialize, Serialize};
 
 /// A convolution of [`SequenceEncoder`].
@@ -95,8 +97,9 @@ impl SequenceEncoderConfig {
     /// If a side of a kernel is even, a stride 0, or the dropout not in `[0, 1)`.
     pub fn init(&self, device: &Device) -> SequenceEncoder {
         let channels = std::iter::once(1).chain(self.spectral.iter().map(|conv| conv.channels));
-        let spectral =
-            |(inputs, conv): (usize, &SpectralFront)| SpectralConvConfig::new(inputs, conv.channels, conv.kernel).with_stride(conv.stride).init(device);
+        let spectral = |(inputs, conv): (usize, &SpectralFront)| {
+            SpectralConvConfig::new(inputs, conv.channels, conv.kernel).with_stride(conv.stride).init(device)
+        };
         let spectral = channels.zip(&self.spectral).map(spectral).collect();
         let inputs = std::iter::once(self.heard()).chain(self.front.iter().map(|conv| conv.channels));
         let conv =

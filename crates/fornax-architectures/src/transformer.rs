@@ -38,12 +38,33 @@ impl TransformerConfig {
     /// Three blocks that read and three that write, 256 wide, pre-norm: the size that small data sets allow.
     pub fn small(sources: usize, targets: usize) -> Self {
         let (width, heads, hidden) = (256, 4, 1024);
-        Self { sources, targets, width, heads, hidden, encoder_layers: 3, decoder_layers: 3, dropout: 0.1, norm_first: true, tied: true, shared: false }
+        Self {
+            sources,
+            targets,
+            width,
+            heads,
+            hidden,
+            encoder_layers: 3,
+            decoder_layers: 3,
+            dropout: 0.1,
+            norm_first: true,
+            tied: true,
+            shared: false,
+        }
     }
     /// The paper's base model: Vaswani et al., "Attention is all you need", 2017, table 3, first row; one vocabulary of `K + 1` symbols.
     pub fn base(targets: usize) -> Self {
         let (width, heads, hidden, layers) = (512, 8, 2048, 6);
-        Self { width, heads, hidden, encoder_layers: layers, decoder_layers: layers, norm_first: false, shared: true, ..Self::small(targets + 1, targets) }
+        Self {
+            width,
+            heads,
+            hidden,
+            encoder_layers: layers,
+            decoder_layers: layers,
+            norm_first: false,
+            shared: true,
+            ..Self::small(targets + 1, targets)
+        }
     }
     /// The paper's big model: the same table, last row.
     pub fn big(targets: usize) -> Self {

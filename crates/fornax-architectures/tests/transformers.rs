@@ -127,9 +127,9 @@ fn a_cache_changes_no_token() {
     // Large weights, so that the likeliest token depends on the text.
     let model = |device: &Device| {
         set_step_key(Key::new(6));
-        with_parameters(little(true).init(device), |name, values| {
+        with_parameters(little(false).init(device), |name, values| {
             if !name.contains("norm") {
-                values.iter_mut().for_each(|x| *x *= 30.0);
+                values.iter_mut().for_each(|x| *x *= 20.0);
             }
         })
     };
@@ -153,7 +153,7 @@ fn a_cache_changes_no_token() {
             assert_eq!(cached, by_hand(&model, &prompt, 6, &device), "{prompt:?}");
             firsts[cached[0] as usize] = true;
         }
-        assert!(firsts.iter().filter(|seen| **seen).count() > 3, "the prompts make no difference");
+        assert!(firsts.iter().filter(|seen| **seen).count() > 3, "the prompts make no difference: {firsts:?}");
     }
 }
 

@@ -1,7 +1,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::{Activation, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention, MultiHeadAttentionConfig};
+use crate::{
+    Activation, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention, MultiHeadAttentionConfig,
+};
 
 /// Configuration of [`TransformerBlock`].
 #[derive(Debug, Clone, Copy, PartialEq)]

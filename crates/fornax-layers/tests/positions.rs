@@ -41,7 +41,10 @@ fn rotary_products_depend_on_the_distance_alone() {
 fn linear_biases_have_the_papers_slopes() {
     for device in devices() {
         let values = |x: Tensor<4>| x.into_data().iter::<f32>().collect::<Vec<f32>>();
-        assert_eq!(values(alibi(2, 1, 2, &device)), [-0.0625, 0.0, HIDDEN, -0.125, -0.0625, 0.0, -0.003_906_25, 0.0, HIDDEN, -0.007_812_5, -0.003_906_25, 0.0]);
+        assert_eq!(
+            values(alibi(2, 1, 2, &device)),
+            [-0.0625, 0.0, HIDDEN, -0.125, -0.0625, 0.0, -0.003_906_25, 0.0, HIDDEN, -0.007_812_5, -0.003_906_25, 0.0]
+        );
         // Three heads: those of two, and the first of four.
         let slopes = values(alibi(3, 0, 2, &device).slice([0..1, 0..3, 1..2, 0..1]));
         assert_eq!(slopes, [-0.0625, -0.003_906_25, -0.25]);

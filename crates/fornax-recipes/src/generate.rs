@@ -50,7 +50,13 @@ impl Job for Generate<'_> {
 pub(crate) fn text<M: LanguageModel>(args: &GenerateArgs, trained: &Trained, model: &M) -> Result<u8> {
     let classes = &trained.run.classes;
     let prompt = encode(&args.prompt, classes).map_err(|why| usage(format!("--prompt: {why}")))?;
-    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, min_p: args.min_p, repetition_penalty: args.repetition_penalty };
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+        repetition_penalty: args.repetition_penalty,
+    };
     let (key, mut drawn) = (Key::new(args.seed), 0);
     let draw = || {
         drawn += 1;

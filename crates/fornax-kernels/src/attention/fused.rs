@@ -41,7 +41,18 @@ pub(super) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, keys: usize, m
 /// See [`super::self_attention`].
 pub(super) fn self_attention(qkv: Tensor<3>, [heads, groups]: [usize; 2], mask: &Mask) -> Tensor<3> {
     let [batch, time, width] = qkv.dims();
-    let op = Attention { packed: true, batch, heads, groups, queries: time, keys: time, room: time, width: width / (heads + 2 * groups), causal: mask.causal, past: mask.past };
+    let op = Attention {
+        packed: true,
+        batch,
+        heads,
+        groups,
+        queries: time,
+        keys: time,
+        room: time,
+        width: width / (heads + 2 * groups),
+        causal: mask.causal,
+        past: mask.past,
+    };
     Tensor::from_dispatch(run(op, [qkv.into_dispatch()], mask))
 }
 
@@ -69,7 +80,15 @@ impl Attention {
             [at(0), at(1), at(2), at(3)]
         };
         let bias = bias.map(|bias| Bias { data: bias.data, strides: strides(bias.shape) });
-        Sizes { queries: self.queries, keys: self.keys, width: self.width, shared: self.heads / self.groups, causal: self.causal, past: self.past, bias }
+        Sizes {
+            queries: self.queries,
+            keys: self.keys,
+            width: self.width,
+            shared: self.heads / self.groups,
+            causal: self.causal,
+            past: self.past,
+            bias,
+        }
     }
 
     /// Width of a row of the packed input, and where in it queries, keys and values begin.

@@ -12,8 +12,8 @@ use crate::{
 use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::{
-    CharRnnConfig, ConvNetConfig, ForecasterConfig, FrameLabelerConfig, GptConfig, LeNet5Config, LlamaConfig, MlpConfig, Seq2SeqConfig, SequenceClassifierConfig,
-    SequenceEncoderConfig, TransformerConfig,
+    CharRnnConfig, ConvNetConfig, ForecasterConfig, FrameLabelerConfig, GptConfig, LeNet5Config, LlamaConfig, MlpConfig, Seq2SeqConfig,
+    SequenceClassifierConfig, SequenceEncoderConfig, TransformerConfig,
 };
 use fornax_kernels::device::in_pool;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,9 @@ impl ModelConfig {
             Self::LeNet5(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Mlp(config) => job.run(Images(|device: &Device| config.init(device))),
             Self::Gpt(config) => job.run(Text::new(|vocabulary, device: &Device| GptConfig { vocabulary, ..*config }.init(device), config.context)),
-            Self::Llama(config) => job.run(Text::new(|vocabulary, device: &Device| LlamaConfig { vocabulary, ..*config }.init(device), config.context)),
+            Self::Llama(config) => {
+                job.run(Text::new(|vocabulary, device: &Device| LlamaConfig { vocabulary, ..*config }.init(device), config.context))
+            }
             Self::CharRnn(config) => {
                 job.run(Text::new(|vocabulary, device: &Device| CharRnnConfig { vocabulary, ..*config }.init(device), config.bptt))
             }
@@ -123,8 +125,7 @@ impl ModelConfig {
             }
             Self::Llama(config) => {
                 let LlamaConfig { context, width, heads, groups, layers, hidden, .. } = *config;
-                let positive =
-                    [("context", context), ("width", width), ("heads", heads), ("groups", groups), ("layers", layers), ("hidden", hidden)];
+                let positive = [("context", context), ("width", width), ("heads", heads), ("groups", groups), ("layers", layers), ("hidden", hidden)];
                 if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
                     return Err(((*name).into(), "must be at least 1".into()));
                 }
@@ -212,9 +213,7 @@ impl ModelConfig {
         match self.classes() {
             0 if self.learns_text() || self.learns_pairs() || matches!(self, Self::Forecaster(_)) => Ok(()),
             0 => Err(("classes".into(), "must be at least 1".into())),
-            _ if self.learns_pairs() => {
-                Err(("sources".into(), "and model.targets must be 0: the pairs that the model learns from decide".into()))
-            }
+            _ if self.learns_pairs() => Err(("sources".into(), "and model.targets must be 0: the pairs that the model learns from decide".into())),
             _ if self.learns_text() => Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into())),
             _ => Ok(()),
         }

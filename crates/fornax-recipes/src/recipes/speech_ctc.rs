@@ -8,7 +8,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "speech-ctc",
     about: "strings of three to seven spoken digits, learned without their times: convolutions over bands and time, a bidirectional LSTM, CTC; needs --data DIR with FSDD",
     published: "none by the data set's authors",
-    measured: "2.3 % of validation digits wrong, seed 0",
+    measured: "0.8 % of validation digits wrong, mean of seeds 0 to 2",
     config,
 };
 

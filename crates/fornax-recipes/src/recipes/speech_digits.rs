@@ -11,7 +11,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "speech-digits",
     about: "spoken digits, zero to nine: mel bands, three convolutions over bands and time, a bidirectional LSTM; needs --data DIR with FSDD",
     published: "none by the data set's authors",
-    measured: "97.7 % of validation recordings, seed 0",
+    measured: "99.7 % of validation recordings, mean of seeds 0 to 2; 91.7 % of those of a speaker it never heard, mean of six",
     config,
 };
 
@@ -22,11 +22,7 @@ pub(super) fn spectral(last: usize) -> [SpectralFront; 3] {
 }
 
 pub(super) fn config() -> Config {
-    let encoder = SequenceEncoderConfig {
-        spectral: spectral(1).to_vec(),
-        dropout: 0.2,
-        ..SequenceEncoderConfig::new(40, 96)
-    };
+    let encoder = SequenceEncoderConfig { spectral: spectral(1).to_vec(), dropout: 0.2, ..SequenceEncoderConfig::new(40, 96) };
     Config {
         recipe: ENTRY.name.into(),
         seed: 0,
