@@ -7,6 +7,7 @@ import architectures
 import attention
 import audio
 import bleu
+import explain
 import forecaster
 import layers
 import lbfgs
@@ -48,3 +49,4 @@ if __name__ == "__main__":
     recurrent_variants.write()
     silero_vad.write()
     privacy.write()
+    explain.write()

@@ -9,6 +9,7 @@ mod data;
 mod digit;
 mod error;
 mod eval;
+mod explain;
 mod extras;
 mod forecast;
 mod found;

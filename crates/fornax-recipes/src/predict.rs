@@ -5,7 +5,8 @@ use crate::{
     digit,
     error::usage,
     eval::Trained,
-    images::{Scale, heat, rgb, verdict},
+    explain,
+    images::{Scale, rgb, verdict},
     task::{Job, Task},
     ui,
 };
@@ -22,9 +23,7 @@ use std::{
 };
 
 pub(crate) fn run(args: &PredictArgs) -> Result<u8> {
-    if let Some(method) = args.explain.as_deref().filter(|method| *method != "grad-cam") {
-        return Err(usage(format!("--explain takes grad-cam, not `{method}`")));
-    }
+    args.explain.as_deref().map_or(Ok(()), explain::check)?;
     if args.top_k == 0 {
         return Err(usage("--top-k must be at least 1"));
     }
@@ -101,7 +100,8 @@ pub(crate) fn images<M: ImageClassifier>(args: &PredictArgs, trained: &Trained, 
     let mut answers = vec![];
     for path in &files {
         let (pixels, done) = load(path, shape, config.data.images().name == "mnist")?;
-        let tensor = |device: &_| Scale::of(config).tensor(pixels.iter().map(|&p| f32::from(p) / 255.0).collect(), shape, device);
+        let scaled = |pixels: Vec<f32>, device: &_| Scale::of(config).tensor(pixels, shape, device);
+        let tensor = |device: &_| scaled(pixels.iter().map(|&p| f32::from(p) / 255.0).collect(), device);
         let logits: Vec<f32> = model.forward(tensor(&trained.device)).into_data().iter::<f32>().collect();
         let verdict = verdict(&logits, 0);
         let mut order: Vec<usize> = (0..logits.len()).collect();
@@ -111,12 +111,12 @@ pub(crate) fn images<M: ImageClassifier>(args: &PredictArgs, trained: &Trained, 
             "input": path, "class": name(verdict.predicted), "fitting": done,
             "classes": top.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect::<Vec<_>>(),
         });
-        if args.explain.is_some() {
+        if let Some(method) = &args.explain {
             let device = trained.device.clone().autodiff();
-            let (maps, size) =
-                heat(&model, tensor(&device), &[verdict.predicted]).context("this architecture has no spatial activation for grad-cam to read")?;
+            let black = scaled(vec![0.0; pixels.len()], &device);
+            let (maps, size) = explain::maps(method, &model, tensor(&device), black, &[verdict.predicted])?;
             let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("."));
-            let file = folder.join(format!("{}.grad-cam.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("picture")));
+            let file = folder.join(format!("{}.{method}.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("picture")));
             let base = crate::images::grey(&rgb(&pixels, shape));
             let picture = image::imageops::resize(&overlay(&base, &maps[0], size), 8 * base.width(), 8 * base.height(), FilterType::Nearest);
             fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fornax-optimizers", &["fornax-kernels", "fornax-weights"]),
     ("fornax-architectures", &["fornax-layers", "fornax-weights"]),
     ("fornax-trainer", &["fornax-kernels", "fornax-optimizers", "fornax-weights"]),
-    ("fornax-explain", &["fornax-layers"]),
+    ("fornax-explain", &["fornax-kernels", "fornax-layers"]),
     ("fornax-privacy", &["fornax-layers", "fornax-optimizers", "fornax-trainer", "fornax-weights"]),
     ("fornax-adapt", &["fornax-layers", "fornax-weights"]),
     ("fornax-testkit", &["fornax-kernels", "fornax-optimizers", "fornax-weights"]),

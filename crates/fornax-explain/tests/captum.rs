@@ -1,0 +1,149 @@
+//! Attributions against Captum: `reference/explain.py`, weights by formula.
+
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use fornax_explain::{
+    Features, Smooth, feature_ablation, infidelity, input_x_gradient, integrated_gradients, layer_activation, layer_conductance, noise_tunnel,
+    occlusion, saliency, sensitivity_max, shapley_sampling,
+};
+use fornax_layers::{NoTap, Site, Tap};
+use fornax_testkit::{Reference, Values, device, reference};
+
+const HIDDEN: Site = Site("hidden");
+
+/// Weights of the generator: tensor k is three times a wave.
+struct Waves<'a> {
+    device: &'a Device,
+    dtype: DType,
+}
+
+impl Waves<'_> {
+    fn weight<const D: usize>(&self, k: usize, shape: [usize; D]) -> Tensor<D> {
+        let value = |i: usize| 3.0 * f64::from((0.1 * (0.37 * i as f64 + k as f64).sin()) as f32);
+        let values = (0..shape.iter().product()).map(value).collect();
+        Tensor::from_data(TensorData::new::<f64, _>(values, shape).convert_dtype(self.dtype), (self.device, self.dtype))
+    }
+    fn head(&self, k: usize, h: Tensor<2>) -> Tensor<2> {
+        let width = h.dims()[1];
+        h.matmul(self.weight(k, [width, 4])) + self.weight(k + 1, [1, 4])
+    }
+}
+
+fn mlp<T: Tap>(w: &Waves<'_>, x: Tensor<4>, tap: &mut T) -> Tensor<2> {
+    let x: Tensor<2> = x.flatten(1, 3);
+    let h = activation::tanh(x.matmul(w.weight(0, [36, 8])) + w.weight(1, [1, 8]));
+    w.head(2, tap.tap(HIDDEN, h))
+}
+
+fn cnn<T: Tap>(w: &Waves<'_>, x: Tensor<4>, tap: &mut T) -> Tensor<2> {
+    let h = fornax_kernels::conv::conv2d_relu(x, w.weight(0, [3, 1, 3, 3]), Some(w.weight(1, [3])), [1, 1], [0, 0]);
+    w.head(2, tap.tap(HIDDEN, h).flatten(1, 3))
+}
+
+fn lstm<T: Tap>(w: &Waves<'_>, x: Tensor<4>, tap: &mut T) -> Tensor<2> {
+    let x: Tensor<3> = x.flatten(0, 1);
+    let batch = x.dims()[0];
+    let mut h = Tensor::zeros([batch, 5], (w.device, w.dtype));
+    let mut c = h.clone();
+    for t in 0..6 {
+        let input: Tensor<2> = x.clone().narrow(1, t, 1).flatten(1, 2);
+        let gates = input.matmul(w.weight(0, [6, 20])) + h.matmul(w.weight(1, [5, 20])) + w.weight(2, [1, 20]);
+        let gate = |k: usize| gates.clone().narrow(1, 5 * k, 5);
+        c = activation::sigmoid(gate(1)) * c + activation::sigmoid(gate(0)) * activation::tanh(gate(2));
+        h = activation::sigmoid(gate(3)) * activation::tanh(c.clone());
+    }
+    w.head(3, tap.tap(HIDDEN, h))
+}
+
+fn transformer<T: Tap>(w: &Waves<'_>, x: Tensor<4>, tap: &mut T) -> Tensor<2> {
+    let x: Tensor<3> = x.flatten(0, 1);
+    let [q, k, v] = [0, 1, 2].map(|n| x.clone().matmul(w.weight::<2>(n, [6, 6]).unsqueeze()));
+    let weights = activation::softmax(q.matmul(k.swap_dims(1, 2)) / 6f64.sqrt(), 2);
+    let h: Tensor<2> = activation::tanh(x + weights.matmul(v)).mean_dim(1).flatten(1, 2);
+    w.head(3, tap.tap(HIDDEN, h))
+}
+
+/// A forward pass that shows its activation to any tap.
+trait Network {
+    fn run<T: Tap>(&self, x: Tensor<4>, tap: &mut T) -> Tensor<2>;
+}
+
+struct Named<'a>(&'a str, Waves<'a>);
+
+impl Network for Named<'_> {
+    fn run<T: Tap>(&self, x: Tensor<4>, tap: &mut T) -> Tensor<2> {
+        match self.0 {
+            "mlp" => mlp(&self.1, x, tap),
+            "cnn" => cnn(&self.1, x, tap),
+            "lstm" => lstm(&self.1, x, tap),
+            "transformer" => transformer(&self.1, x, tap),
+            other => panic!("no network `{other}`"),
+        }
+    }
+}
+
+const CLASSES: &[usize] = &[1, 2];
+
+fn cases() -> Vec<Reference> {
+    reference("tests/reference/explain.json").list("cases")
+}
+
+/// Within a share of the largest element.
+fn near(what: &str, got: impl Values, want: Vec<f64>, dtype: DType) {
+    let got = got.values();
+    assert_eq!(got.len(), want.len(), "{what}: number of elements");
+    let largest = want.iter().fold(0f64, |most, x| most.max(x.abs()));
+    assert!(largest > 0.0, "{what}: nothing to compare");
+    let worst = got.iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0f64, f64::max) / largest;
+    assert!(worst <= if dtype == DType::F64 { 1e-8 } else { 1e-4 }, "{what} in {dtype:?}: off by {worst:e} of the largest\n{got:?}\n{want:?}");
+}
+
+#[test]
+fn every_method_gives_captums_attributions() {
+    let cases = cases();
+    assert_eq!(cases.len(), 4);
+    for case in &cases {
+        for dtype in [DType::F32, DType::F64] {
+            check(case, dtype);
+        }
+    }
+}
+
+fn check(case: &Reference, dtype: DType) {
+    let (name, want) = (case.text("name"), case.get("results"));
+    let device = device().autodiff();
+    let network = Named(&name, Waves { device: &device, dtype });
+    let forward = |x: Tensor<4>| network.run(x, &mut NoTap);
+    let x: Tensor<4> = case.tensor("x", &device, dtype);
+    let baseline: Tensor<4> = case.tensor("baseline", &device, dtype);
+    let noise: Tensor<5> = case.tensor("noise", &device, dtype);
+    let noise = || (0..3).map(|n| noise.clone().narrow(0, n, 1).reshape([2, 1, 6, 6])).collect::<Vec<Tensor<4>>>();
+    let is = |method: &str, got: Tensor<4>| near(&format!("{method} of {name}"), got, want.values(method), dtype);
+
+    is("saliency", saliency(x.clone(), CLASSES, forward));
+    is("input_x_gradient", input_x_gradient(x.clone(), CLASSES, forward));
+    let integrated = integrated_gradients(x.clone(), baseline.clone(), CLASSES, 12, forward);
+    is("integrated_gradients", integrated.attributions.clone());
+    // A small rest of large terms: held to the size of those.
+    for (got, want) in integrated.gap.iter().zip(want.values("gap")) {
+        assert!((got - want).abs() < if dtype == DType::F64 { 1e-9 } else { 1e-5 }, "gap of {name}: {got} instead of {want}");
+    }
+    for (method, smooth) in [("smooth_grad", Smooth::Mean), ("smooth_grad_squared", Smooth::Squared), ("var_grad", Smooth::Variance)] {
+        is(method, noise_tunnel(x.clone(), noise(), smooth, |x| saliency(x, CLASSES, forward)));
+    }
+    let features = Features::patches([1, 6, 6], 3);
+    is("feature_ablation", feature_ablation(x.clone(), baseline.clone(), &features, CLASSES, forward));
+    for (method, window) in [("occlusion", [3, 3]), ("occlusion_overlapping", [4, 2]), ("occlusion_over_the_edge", [4, 3])] {
+        is(method, occlusion(x.clone(), baseline.clone(), window, CLASSES, forward));
+    }
+    let orders = [vec![2, 0, 3, 1], vec![1, 3, 2, 0], vec![0, 1, 2, 3]];
+    is("shapley_sampling", shapley_sampling(x.clone(), baseline.clone(), &features, &orders, CLASSES, forward));
+
+    let site = |method: &str, got: Option<Tensor<2>>| near(&format!("{method} of {name}"), got.expect("the site"), want.values(method), dtype);
+    site("layer_activation", layer_activation(HIDDEN, None, x.clone(), |x, tap| network.run(x, tap)));
+    let conductance = layer_conductance((HIDDEN, None), x.clone(), baseline, CLASSES, 12, |x, tap| network.run(x, tap));
+    site("layer_conductance", conductance);
+
+    let number = |method: &str, got: Vec<f64>| near(&format!("{method} of {name}"), got, want.values(method), dtype);
+    number("infidelity", infidelity(x.clone(), integrated.attributions, noise(), CLASSES, forward));
+    number("sensitivity_max", sensitivity_max(x, noise(), |x| saliency(x, CLASSES, forward)));
+}
