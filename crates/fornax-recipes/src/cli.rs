@@ -150,7 +150,8 @@ pub(crate) struct PredictArgs {
     /// Classes, or ways to say a word, to print.
     #[arg(long, default_value_t = 3)]
     pub(crate) top_k: usize,
-    /// Also write where the network looked: grad-cam.
+    /// Also write where the network looked: grad-cam, saliency, input-x-gradient, integrated-gradients, smooth-grad, occlusion,
+    /// feature-ablation or shapley-sampling.
     #[arg(long, value_name = "METHOD")]
     pub(crate) explain: Option<String>,
     /// Where --explain writes. [default: the present folder]
