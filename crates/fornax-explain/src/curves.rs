@@ -1,7 +1,4 @@
-use crate::{
-    Features,
-    features::replace,
-};
+use crate::{Features, features::replace};
 use burn::tensor::{Tensor, activation::softmax};
 
 /// The probability of a class as features come or go in the order of their attributions, the largest first.

@@ -1,8 +1,4 @@
-use crate::{
-    Features,
-    features::replace,
-    score::scores,
-};
+use crate::{Features, features::replace, score::scores};
 use burn::tensor::Tensor;
 
 /// What the logit loses without a feature: `aᵢ = yᶜ(x) − yᶜ(x with feature i from the baseline)`, at every element of the feature.

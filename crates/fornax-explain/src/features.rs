@@ -44,7 +44,7 @@ impl Features {
     }
     /// Each feature's value at each of its elements: `[B][F] -> [B, …]`
     pub(crate) fn spread<const D: usize>(&self, values: &[Vec<f64>], like: &Tensor<D>) -> Tensor<D> {
-        let all = values.iter().flat_map(|values| self.of.iter().map(|&feature| values[feature])).collect();
+        let all = values.iter().flat_map(|values| self.of.iter().map(move |&feature| values[feature])).collect();
         Tensor::from_data(TensorData::new::<f64, _>(all, like.dims()).convert_dtype(like.dtype()), (&like.device(), like.dtype()))
     }
 }

@@ -32,13 +32,12 @@ pub fn integrated_gradients<const D: usize>(
     assert!(steps > 0, "integrated gradients need at least one step");
     let baseline = baseline.expand(x.dims());
     let path = x.clone() - baseline.clone();
-    let mean = gauss_legendre(steps).into_iter().fold(x.clone().inner().zeros_like(), |mean, (at, weight)| {
-        mean + gradient(&forward, baseline.clone() + path.clone() * at, classes) * weight
-    });
+    let mean = gauss_legendre(steps)
+        .into_iter()
+        .fold(x.clone().inner().zeros_like(), |mean, (at, weight)| mean + gradient(&forward, baseline.clone() + path.clone() * at, classes) * weight);
     let attributions = mean * path.inner();
     let examples = x.dims()[0];
-    let per_example = attributions.clone().reshape([examples as i32, -1]).sum_dim(1);
-    let sums: Tensor<2> = per_example;
+    let sums: Tensor<2> = attributions.clone().reshape([examples as i32, -1]).sum_dim(1);
     let ends = scores(&forward, x, classes).into_iter().zip(scores(&forward, baseline, classes));
     let gap = sums.into_data().iter::<f64>().zip(ends).map(|(sum, (y, y0))| sum - (y - y0)).collect();
     Integrated { attributions, gap }

@@ -50,6 +50,9 @@ fn read<const D: usize>(
 /// The activation at a site, in block `block` where a model has the site in several: `[B, N]`, flattened.
 ///
 /// None if the model shows nothing there.
+///
+/// # Panics
+/// If `x` is on a device without autodiff.
 pub fn layer_activation<const D: usize>(
     site: Site,
     block: Option<usize>,

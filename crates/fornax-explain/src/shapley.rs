@@ -1,8 +1,4 @@
-use crate::{
-    Features,
-    features::replace,
-    score::scores,
-};
+use crate::{Features, features::replace, score::scores};
 use burn::tensor::Tensor;
 use fornax_kernels::random::Key;
 

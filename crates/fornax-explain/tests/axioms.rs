@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Device, Tensor, activation};
 use fornax_explain::{
-    Curve, Features, deletion, feature_ablation, infidelity, insertion, integrated_gradients, layer_conductance, normal_noise, random_orders,
-    saliency, sensitivity_max, shapley_sampling,
+    Features, deletion, feature_ablation, infidelity, insertion, integrated_gradients, layer_conductance, normal_noise, random_orders, saliency,
+    sensitivity_max, shapley_sampling,
 };
 use fornax_kernels::random::Key;
 use fornax_layers::{Site, Tap};
@@ -129,11 +129,11 @@ fn a_linear_model_is_explained_without_fault() {
     let ablated = feature_ablation(one.clone(), one.zeros_like(), &Features::each(6), &[0], forward);
     let expected = (one.clone() * weights.clone().narrow(1, 0, 1).transpose()).values();
     assert_close(&ablated, expected, 1e-4, 1e-6);
-    let area = |a: Tensor<2>, curve: fn(_, _, _, &Features, usize, &dyn Fn(Tensor<2>) -> Tensor<2>) -> Curve| {
-        curve(one.clone(), one.zeros_like(), a, &Features::each(6), 0, &forward).area()
-    };
-    assert!(area(ablated.clone(), deletion) < area(-ablated.clone(), deletion));
-    assert!(area(ablated.clone(), insertion) > area(-ablated, insertion));
+    let zero = one.zeros_like();
+    let deleted = |a: Tensor<2>| deletion(one.clone(), zero.clone(), a, &Features::each(6), 0, forward).area();
+    let inserted = |a: Tensor<2>| insertion(one.clone(), zero.clone(), a, &Features::each(6), 0, forward).area();
+    assert!(deleted(ablated.clone()) < deleted(-ablated.clone()));
+    assert!(inserted(ablated.clone()) > inserted(-ablated));
 }
 
 #[test]
