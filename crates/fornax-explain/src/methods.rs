@@ -47,7 +47,7 @@ pub const METHODS: &[Method] = &[
         explain: |q| occlusion(q.images, q.baseline, [5, 2], q.classes, q.forward).inner(),
     },
     Method { name: "feature-ablation", about: "what squares of 4×4 are worth alone", explain: ablation },
-    Method { name: "shapley-sampling", about: "what squares of 4×4 are worth together, 25 orders", explain: shapley },
+    Method { name: "shapley-sampling", about: "what squares of 4×4 are worth together, 10 orders", explain: shapley },
 ];
 
 fn smooth_grad(q: Question<'_>) -> Tensor<4> {
@@ -67,6 +67,6 @@ fn ablation(q: Question<'_>) -> Tensor<4> {
 
 fn shapley(q: Question<'_>) -> Tensor<4> {
     let features = squares(&q.images);
-    let orders = random_orders(Key::new(0), features.count(), 25);
+    let orders = random_orders(Key::new(0), features.count(), 10);
     shapley_sampling(q.images, q.baseline, &features, &orders, q.classes, q.forward).inner()
 }
