@@ -87,14 +87,14 @@ fn cases() -> Vec<Reference> {
     reference("tests/reference/explain.json").list("cases")
 }
 
-/// Within a share of the largest element.
+/// Within a share of the largest element; Captum weighs in f32, whatever the inputs: its integrals are off by 4e-9, its ablations by 6e-8.
 fn near(what: &str, got: impl Values, want: Vec<f64>, dtype: DType) {
     let got = got.values();
     assert_eq!(got.len(), want.len(), "{what}: number of elements");
     let largest = want.iter().fold(0f64, |most, x| most.max(x.abs()));
     assert!(largest > 0.0, "{what}: nothing to compare");
     let worst = got.iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0f64, f64::max) / largest;
-    assert!(worst <= if dtype == DType::F64 { 1e-8 } else { 1e-4 }, "{what} in {dtype:?}: off by {worst:e} of the largest\n{got:?}\n{want:?}");
+    assert!(worst <= if dtype == DType::F64 { 1e-6 } else { 1e-4 }, "{what} in {dtype:?}: off by {worst:e} of the largest\n{got:?}\n{want:?}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn check(case: &Reference, dtype: DType) {
     is("integrated_gradients", integrated.attributions.clone());
     // A small rest of large terms: held to the size of those.
     for (got, want) in integrated.gap.iter().zip(want.values("gap")) {
-        assert!((got - want).abs() < if dtype == DType::F64 { 1e-9 } else { 1e-5 }, "gap of {name}: {got} instead of {want}");
+        assert!((got - want).abs() < if dtype == DType::F64 { 1e-8 } else { 1e-5 }, "gap of {name}: {got} instead of {want}");
     }
     for (method, smooth) in [("smooth_grad", Smooth::Mean), ("smooth_grad_squared", Smooth::Squared), ("var_grad", Smooth::Variance)] {
         is(method, noise_tunnel(x.clone(), noise(), smooth, |x| saliency(x, CLASSES, forward)));
