@@ -1,4 +1,4 @@
-//! Why a model said so: attribution methods that read any model through its [`fornax_layers::Tap`] seam.
+//! Why a model said so: attribution methods that read any model through a closure or its [`fornax_layers::Tap`] seam, and measures of them.
 #![recursion_limit = "256"]
 
 /// The Burn that this crate is built on, for those who depend on this crate alone.

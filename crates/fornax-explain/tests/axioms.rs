@@ -1,4 +1,5 @@
 //! What attributions must do, over random networks: completeness, symmetry, dummy.
+#![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Tensor, activation};
 use fornax_explain::{

@@ -1,4 +1,5 @@
 //! Attributions against Captum: `reference/explain.py`, weights by formula.
+#![recursion_limit = "256"]
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use fornax_explain::{
