@@ -40,7 +40,7 @@ impl CrossAttention {
     /// # Panics
     /// If the heads do not divide the width.
     pub fn init(width: usize, heads: usize, bias: bool, device: &Device) -> Self {
-        assert!(heads > 0 && width % heads == 0, "{heads} heads do not divide a width of {width}");
+        assert!(heads > 0 && width.is_multiple_of(heads), "{heads} heads do not divide a width of {width}");
         let linear = |outputs| LinearConfig::new(width, outputs).with_bias(bias).init(device);
         Self { q: linear(width), kv: linear(2 * width), proj: linear(width), heads }
     }

@@ -22,6 +22,8 @@ use crate::{Activation, Direction, LayerNorm, RmsNorm};
 
 /// Parameters, what they worked on, and zeros added to the result, whose gradient is the result's. Inputs are off the graph.
 #[derive(Debug, Clone)]
+// There is one a layer, for the time of a pass.
+#[allow(clippy::large_enum_variant)]
 pub enum Use {
     /// `y = x W + b`
     Linear {

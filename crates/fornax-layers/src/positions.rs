@@ -12,7 +12,7 @@ use crate::steps::floats;
 pub fn sinusoidal(first: usize, time: usize, width: usize, device: &Device, dtype: DType) -> Tensor<2> {
     let value = |t: usize, d: usize| {
         let angle = (first + t) as f64 / 10_000f64.powf((d - d % 2) as f64 / width as f64);
-        if d % 2 == 0 { angle.sin() } else { angle.cos() }
+        if d.is_multiple_of(2) { angle.sin() } else { angle.cos() }
     };
     floats((0..time * width).map(|i| value(i / width, i % width)).collect(), [time, width], device, dtype)
 }

@@ -143,7 +143,7 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
         return 1.0 - incomplete_beta(b, a, 1.0 - x);
     }
     let term = |m: usize| {
-        let (i, half) = ((m / 2) as f64, m % 2 == 0);
+        let (i, half) = ((m / 2) as f64, m.is_multiple_of(2));
         if half {
             i * (b - i) * x / ((a + 2.0 * i - 1.0) * (a + 2.0 * i))
         } else {
