@@ -6,6 +6,7 @@ PyTorch computes in float64 on inputs that float32 holds exactly; results are ro
 import architectures
 import attention
 import audio
+import bert
 import bleu
 import explain
 import forecaster
@@ -16,6 +17,7 @@ import optimizers
 import privacy
 import recurrent
 import recurrent_variants
+import relative
 import rules
 import schedules
 import seq2seq
@@ -23,6 +25,7 @@ import sequence_losses
 import sequence_models
 import sequences
 import silero_vad
+import text_cnn
 import transformer
 import wrappers
 
@@ -43,10 +46,13 @@ if __name__ == "__main__":
     sequence_losses.write()
     sequence_models.write()
     seq2seq.write()
+    bert.write()
     bleu.write()
     transformer.write()
     llama.write()
     recurrent_variants.write()
+    relative.write()
     silero_vad.write()
+    text_cnn.write()
     privacy.write()
     explain.write()

@@ -19,7 +19,7 @@ Usage: cargo xtask COMMAND
 Train and use models. Each builds the binary `fornax` (release) with the backend that --backend asks for, and runs it:
   recipes                       list the recipes with their published and measured results
   train RECIPE [OPTION]...      train; `cargo xtask train mnist-cnn` needs nothing else
-  eval RUN                      measure a run or a checkpoint on its validation or test split
+  eval RUN...                   measure runs or checkpoints on their validation or test split
   predict RUN INPUT...          classify images
   generate RUN                  go on with a text by a language model
   vad FILE.wav --weights FILE   find speech with the weights of Silero VAD

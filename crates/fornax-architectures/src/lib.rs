@@ -14,6 +14,7 @@
 /// The Burn that this crate is built on, for those who depend on this crate alone.
 pub use burn;
 
+mod bert;
 mod char_rnn;
 mod convnet;
 mod forecaster;
@@ -30,9 +31,11 @@ mod sequence_classifier;
 mod sequence_encoder;
 mod silero_vad;
 mod speech_segments;
+mod text_cnn;
 mod transformer;
 mod vit;
 
+pub use bert::{Bert, BertConfig};
 pub use char_rnn::{CharRnn, CharRnnConfig};
 pub use convnet::{ConvNet, ConvNetConfig, Stage};
 pub use forecaster::{Forecaster, ForecasterConfig};
@@ -49,6 +52,7 @@ pub use sequence_classifier::{Pooling, SequenceClassifier, SequenceClassifierCon
 pub use sequence_encoder::{Encoded, FrontConv, SequenceEncoder, SequenceEncoderConfig, SpectralFront};
 pub use silero_vad::{SileroVad, SileroVadConfig, VadState};
 pub use speech_segments::SpeechSegments;
+pub use text_cnn::{TextCnn, TextCnnConfig, WordVectors};
 pub use transformer::{Read, Transformer, TransformerConfig};
 pub use vit::{Vit, VitConfig};
 

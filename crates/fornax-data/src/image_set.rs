@@ -5,7 +5,7 @@ use crate::{
 use std::{fmt, str::FromStr};
 
 /// Which part of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Split {
     /// What a model learns from.
     Train,

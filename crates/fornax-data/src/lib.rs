@@ -30,6 +30,9 @@ pub mod picture;
 mod random;
 mod read;
 mod resolve;
+mod sentence_dataset;
+mod sentence_set;
+pub mod sentences;
 mod series;
 mod series_augment;
 mod sets;
@@ -46,10 +49,13 @@ pub use image_set::{Example, ImageDataset, ImageSet, Split};
 pub use loader::{Batches, Dataset, Loader};
 pub use pair_set::{PairDataset, PairExample, PairSet};
 pub use resolve::{Resolved, Source, cache_folder, resolve};
+pub use sentence_dataset::{SentenceDataset, SentenceExample, Vocabulary};
+pub use sentence_set::SentenceSet;
 pub use series::{Padded, SeriesExample, SeriesSet, pad};
 pub use series_augment::SeriesAugment;
 pub use sets::{
-    CMUDICT, Content, DATA_SETS, DataSet, ELECTRICITY, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, Readers, RemoteFile, TINY_SHAKESPEARE, find,
+    CMUDICT, Content, DATA_SETS, DataSet, ELECTRICITY, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, MOVIE_SENTENCES, Readers, RemoteFile,
+    TINY_SHAKESPEARE, find,
 };
 pub use signal::Signal;
 pub use sound_dataset::{SoundDataset, SoundFeatures};

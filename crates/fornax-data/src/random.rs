@@ -24,6 +24,7 @@ pub(crate) enum Purpose {
     Series = 8,
     Filter = 9,
     Warp = 10,
+    Word = 11,
 }
 
 impl Stream {

@@ -1,4 +1,4 @@
-use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SeriesSet, Signal, SoundSet, Split};
+use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SentenceSet, SeriesSet, Signal, SoundSet, Split, sentences};
 use std::{
     env,
     ffi::OsString,
@@ -40,6 +40,9 @@ pub fn resolve(set: &DataSet, folder: Option<&Path>) -> Result<Resolved, DataErr
 fn resolve_in(set: &DataSet, folder: Option<&Path>, environment: Option<&Path>, cache: Option<&Path>) -> Result<Resolved, DataError> {
     let found = |source: Source, partly: String| Ok(Resolved { source, set: *set, partly });
     if let Some(folder) = folder {
+        if folder.is_file() && matches!(set.content, Content::Sentences(_)) {
+            return found(Source::Given(folder.into()), String::new());
+        }
         check_folder(folder, format!("the folder of {}", set.title), "give an existing folder with --data DIR")?;
         return found(Source::Given(folder.into()), String::new());
     }
@@ -135,6 +138,19 @@ impl Resolved {
         match &self.set.content {
             Content::Signal(readers) => self.read(readers, split),
             other => Err(self.holds(other, "signals")),
+        }
+    }
+
+    /// Reads one split of sentences; of those that are in no split, fold `fold` of `folds` tests ([`SentenceSet::part`]).
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_sentences(&self, split: Split, fold: usize, folds: usize) -> Result<SentenceSet, DataError> {
+        match (&self.set.content, self.path()) {
+            (Content::Sentences(_), Some(folder)) => sentences::Files::find(folder)?.load(split, fold, folds),
+            (Content::Sentences(Some(embedded)), None) => Ok(embedded()?.part(fold, folds, split)),
+            (Content::Sentences(None), None) => Err(nowhere(&self.set, String::new())),
+            (other, _) => Err(self.holds(other, "sentences")),
         }
     }
 

@@ -6,6 +6,7 @@ mod fashion_mnist;
 mod fsdd;
 mod japanese_vowels;
 mod mnist;
+pub(crate) mod movie_sentences;
 mod shakespeare;
 
 pub use cmudict::CMUDICT;
@@ -14,13 +15,14 @@ pub use fashion_mnist::FASHION_MNIST;
 pub use fsdd::FSDD;
 pub use japanese_vowels::JAPANESE_VOWELS;
 pub use mnist::MNIST;
+pub use movie_sentences::MOVIE_SENTENCES;
 pub use shakespeare::TINY_SHAKESPEARE;
 
-use crate::{DataError, ImageSet, PairSet, SeriesSet, Signal, SoundSet, Split, idx};
+use crate::{DataError, ImageSet, PairSet, SentenceSet, SeriesSet, Signal, SoundSet, Split, idx};
 use std::path::{Path, PathBuf};
 
 /// Every data set that has a name.
-pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT, ELECTRICITY];
+pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT, ELECTRICITY, MOVIE_SENTENCES];
 
 /// A data set by its name.
 pub fn find(name: &str) -> Option<&'static DataSet> {
@@ -65,6 +67,8 @@ pub enum Content {
     Pairs(Readers<PairSet>),
     /// Measurements of which the end is to be forecast.
     Signal(Readers<Signal>),
+    /// Sentences with a class each: the function gives those that come with this crate, all in one; for those in files see [`crate::sentences`].
+    Sentences(Option<fn() -> Result<SentenceSet, DataError>>),
 }
 
 /// Reads one split, and opens no file of another one.
@@ -94,6 +98,7 @@ impl Content {
             Self::Sounds(_) => "recordings",
             Self::Pairs(_) => "pairs",
             Self::Signal(_) => "signals",
+            Self::Sentences(_) => "sentences",
         }
     }
 }

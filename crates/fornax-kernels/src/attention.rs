@@ -88,13 +88,39 @@ fn check(mask: &Mask, full: [usize; 4]) {
     assert!(mask.bias.as_ref().is_none_or(fits), "an attention bias of shape {:?} for {full:?}", mask.bias.as_ref().map(|b| b.dims()));
 }
 
-/// [`attention`] of Burn's operations: what the tiled one is compared with.
-pub fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
+/// What is done to the products of queries and keys before the mask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    /// They are multiplied by it: `1/√D` in most models, 1 in T5.
+    pub scale: f64,
+    /// Then held between −c and c by `c tanh(s / c)`.
+    pub cap: Option<f64>,
+}
+
+/// [`attention`] by other scores, and with a bias that gets a gradient; of Burn's operations everywhere:
+/// `[B, H, T, D], [B, G, S, D], [B, G, S, D] -> [B, H, T, D]`
+///
+/// Source: the bias: Raffel et al., "Exploring the limits of transfer learning with a unified text-to-text Transformer", 2020; the cap: Gemma team, "Gemma 2", 2024.
+///
+/// # Panics
+/// If the sizes do not agree.
+pub fn attention_by(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask, by: Scores) -> Tensor<4> {
     let ([b, h, t, d], [_, g, s, _]) = (q.dims(), k.dims());
+    assert!(
+        k.dims() == [b, g, s, d] && v.dims() == k.dims() && g > 0 && h % g == 0,
+        "attention of {:?} to {:?} and {:?}",
+        q.dims(),
+        k.dims(),
+        v.dims()
+    );
+    check(mask, [b, h, t, s]);
     let repeat = |x: Tensor<4>| x.reshape([b, g, 1, s, d]).repeat_dim(2, h / g).reshape([b, h, s, d]);
-    let mut scores = q.matmul(repeat(k).transpose()) * (d as f64).powf(-0.5);
+    let mut scores = q.matmul(repeat(k).transpose()) * by.scale;
+    if let Some(cap) = by.cap {
+        scores = (scores / cap).tanh() * cap;
+    }
     if let Some(bias) = &mask.bias {
-        let bias = bias.clone().detach().cast(scores.dtype());
+        let bias = bias.clone().cast(scores.dtype());
         scores = scores + bias;
     }
     if mask.causal {
@@ -104,6 +130,13 @@ pub fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor
     let blind = scores.clone().detach().max_dim(3).equal_elem(f32::NEG_INFINITY).expand([b, h, t, s]);
     let weights = softmax(scores.mask_fill(blind.clone(), 0.0), 3).mask_fill(blind, 0.0);
     weights.matmul(repeat(v))
+}
+
+/// [`attention`] of Burn's operations: what the tiled one is compared with.
+pub fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
+    let scale = (q.dims()[3] as f64).powf(-0.5);
+    let mask = Mask { bias: mask.bias.clone().map(Tensor::detach), ..mask.clone() };
+    attention_by(q, k, v, &mask, Scores { scale, cap: None })
 }
 
 /// [`self_attention`] of Burn's operations: what the tiled one is compared with.

@@ -4,7 +4,7 @@
 use burn::tensor::{DType, Device, Tensor};
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::{
-    AdditiveAttentionConfig, AttentionPoolConfig, Cell, DropoutConfig, LuongAttentionConfig, RecurrentConfig, TemporalConvConfig,
+    AdditiveAttentionConfig, AttentionPoolConfig, Cell, DropoutConfig, LuongAttentionConfig, MaxOverTimeConfig, RecurrentConfig, TemporalConvConfig,
     steps::mean_over_steps, steps::softmax_over_steps,
 };
 use fornax_testkit::{assert_close, bits, check_case, check_layer, devices, each_case, uniform};
@@ -54,6 +54,23 @@ fn temporal_convolution() {
         });
     });
     check_layer(|d| TemporalConvConfig::new(2, 3, 3).init(d), [2, 5, 2], [2, 5, 3], |m, x| m.forward(x, None).0);
+}
+
+/// PyTorch's values are those of `TextCnn`.
+#[test]
+fn strongest_answers_of_filters() {
+    for kernel in [1, 2, 4] {
+        check_layer(|d| MaxOverTimeConfig::new(2, 3, kernel).init(d), [2, 3, 2], [2, 3], |m, x| m.forward(x, None));
+        check_layer(|d| MaxOverTimeConfig::new(2, 3, kernel).init(d), [2, 3, 2], [2, 3], |m, x| m.forward(x, Some(&[3, 1])));
+    }
+    for device in devices() {
+        let filters = MaxOverTimeConfig::new(3, 4, 2).init(&device);
+        let x: Tensor<3> = uniform([2, 5, 3], 1, &device, DType::F32);
+        let spoiled = x.clone().slice_fill([1..2, 2..5, 0..3], f64::NAN);
+        let answers = filters.forward(spoiled, Some(&[5, 2]));
+        assert_close(answers.clone().narrow(0, 1, 1), filters.forward(x.clone().narrow(0, 1, 1).narrow(1, 0, 2), None), 1e-6, 1e-7);
+        assert_close(answers.narrow(0, 0, 1), filters.forward(x.narrow(0, 0, 1), None), 1e-6, 1e-7);
+    }
 }
 
 /// NaN in padding reaches no result, and its gradient is exactly zero.

@@ -9,6 +9,7 @@ mod init;
 mod lstm;
 mod pairs;
 mod resnet;
+mod sentences;
 mod transformers;
 
 use crate::{
@@ -30,6 +31,7 @@ use fornax_kernels::random::{Key, set_step_key};
 use fornax_trainer::system::memory_mb;
 pub(crate) use lstm::{labels, sequences};
 pub(crate) use pairs::pairs;
+pub(crate) use sentences::sentences;
 use serde_json::json;
 use std::path::PathBuf;
 pub(crate) use transformers::language_model;

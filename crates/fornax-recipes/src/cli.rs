@@ -106,8 +106,9 @@ pub(crate) struct TrainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    /// A run's folder, or one of its checkpoints.
-    pub(crate) run: PathBuf,
+    /// A run's folder, or one of its checkpoints; of several, as of seeds or folds, also the mean.
+    #[arg(required = true, num_args = 1.., value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// The data set's folder. [default: the run's, FORNAX_DATA, the cache, what comes with Fornax]

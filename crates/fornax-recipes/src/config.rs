@@ -3,7 +3,7 @@
 mod data;
 mod model;
 
-pub(crate) use data::{DataConfig, ImageData, PairData, SeriesData, SignalData, SoundData, TextData, UtteranceData};
+pub(crate) use data::{DataConfig, ImageData, PairData, SentenceData, SeriesData, SignalData, SoundData, TextData, UtteranceData};
 pub(crate) use model::ModelConfig;
 
 use crate::{
@@ -59,12 +59,13 @@ impl Config {
             ModelConfig::Sequence(_) => matches!(self.data, DataConfig::Series(_) | DataConfig::Sounds(_)),
             ModelConfig::Frames(_) | ModelConfig::Transcriber(_) => matches!(self.data, DataConfig::Utterances(_)),
             ModelConfig::Seq2Seq(_) | ModelConfig::Transformer(_) => matches!(self.data, DataConfig::Pairs(_)),
+            ModelConfig::TextCnn(_) => matches!(self.data, DataConfig::Sentences(_)),
             ModelConfig::Forecaster(_) => matches!(self.data, DataConfig::Signal(_)),
             ModelConfig::ConvNet(_) | ModelConfig::LeNet5(_) | ModelConfig::Mlp(_) => matches!(self.data, DataConfig::Images(_)),
         };
         if !fits {
             return Err(usage(
-                "data.kind and model.name do not go together: gpt, llama and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, seq2seq and transformer from pairs, forecaster from a signal, the others from images",
+                "data.kind and model.name do not go together: gpt, llama and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, seq2seq and transformer from pairs, forecaster from a signal, text-cnn from sentences, the others from images",
             ));
         }
         self.model.validate().map_err(field("model"))?;

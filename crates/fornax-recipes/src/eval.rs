@@ -17,7 +17,10 @@ use fornax_trainer::{
 };
 use fornax_weights::load_state;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// A trained model's checkpoint, with the configuration of its run.
 pub(crate) struct Trained {
@@ -60,24 +63,75 @@ pub(crate) fn run(args: &EvalArgs) -> Result<u8> {
         "test" => Split::Test,
         other => return Err(usage(format!("--split is valid or test, not `{other}`"))),
     };
-    let trained = Trained::open(&args.run, &args.compute)?;
-    trained.run.config.model.with(Eval { args, split, trained: &trained })
+    if args.runs.len() > 1 && args.dump_nll.is_some() {
+        return Err(usage("--dump-nll is for one run"));
+    }
+    let several = args.runs.len() > 1;
+    let mut all = vec![];
+    for path in &args.runs {
+        let trained = Trained::open(path, &args.compute)?;
+        // What is read and from where is said once.
+        let measured = trained.run.config.model.with(Eval { args, split, trained: &trained, quiet: !all.is_empty() })?;
+        if !args.json {
+            let line: Vec<_> = measured.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            let name = if several { format!("{}: ", path.display()) } else { String::new() };
+            ui::out(format!("{name}{split}: {} examples  {}", measured.examples, line.join("  ")));
+        }
+        all.push(measured);
+    }
+    let mean = mean(&all);
+    match (args.json, several) {
+        (true, false) => ui::out(all.remove(0).json.to_string()),
+        (true, true) => {
+            let spread: serde_json::Map<_, _> = mean.iter().map(|(name, (mean, sd))| (name.clone(), json!({"mean": mean, "sd": sd}))).collect();
+            ui::out(json!({"split": split.to_string(), "runs": all.into_iter().map(|one| one.json).collect::<Vec<_>>(), "mean": spread}).to_string());
+        }
+        (false, true) => {
+            let line: Vec<_> = mean.iter().map(|(name, (mean, sd))| format!("{name} {mean:.4} ± {sd:.4}")).collect();
+            ui::out(format!("mean and deviation of {} runs: {}", all.len(), line.join("  ")));
+        }
+        (false, false) => {}
+    }
+    Ok(0)
+}
+
+/// What a run came to.
+struct Measured {
+    examples: usize,
+    metrics: BTreeMap<String, f64>,
+    json: serde_json::Value,
+}
+
+/// Mean and deviation (of a sample) of the values that all runs have.
+fn mean(all: &[Measured]) -> BTreeMap<String, (f64, f64)> {
+    let values = |name: &String| all.iter().map(|one| one.metrics.get(name).copied()).collect::<Option<Vec<f64>>>();
+    let names = all.first().map(|one| one.metrics.keys()).into_iter().flatten();
+    let of = |name: &String| {
+        let values = values(name)?;
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        Some((name.clone(), (mean, (squares / (values.len().max(2) - 1) as f64).sqrt())))
+    };
+    names.filter_map(of).collect()
 }
 
 struct Eval<'a> {
     args: &'a EvalArgs,
     split: Split,
     trained: &'a Trained,
+    quiet: bool,
 }
 
 impl Job for Eval<'_> {
-    type Output = u8;
+    type Output = Measured;
 
-    fn run<T: Task>(self, task: T) -> Result<u8> {
-        let Self { args, split, trained } = self;
+    fn run<T: Task>(self, task: T) -> Result<Measured> {
+        let Self { args, split, trained, quiet } = self;
         let Trained { run, device, .. } = trained;
         let opened = task.open(&run.config, args.data.as_deref().or(run.data.as_deref()))?;
-        ui::note(&opened.about);
+        if !quiet {
+            ui::note(&opened.about);
+        }
         let data = (opened.load)(split)?;
         let model = trained.load(task.model(&run.classes, device))?;
         if let Some(path) = &args.dump_nll {
@@ -90,14 +144,9 @@ impl Job for Eval<'_> {
         let mut metrics = serde_json::Map::new();
         metrics.insert("examples".into(), json!(evaluation.examples));
         metrics.extend(evaluation.metrics.iter().map(|(name, value)| (name.clone(), json!(value))));
-        if args.json {
-            let config = &run.config;
-            let split = split.to_string();
-            ui::out(json!({"recipe": config.recipe, "seed": config.seed, "split": split, "checkpoint": trained.path, "step": trained.checkpoint.position.step, split.clone(): metrics}).to_string());
-        } else {
-            let line: Vec<_> = evaluation.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-            ui::out(format!("{split}: {} examples  {}", evaluation.examples, line.join("  ")));
-        }
-        Ok(0)
+        let config = &run.config;
+        let name = split.to_string();
+        let json = json!({"recipe": config.recipe, "seed": config.seed, "split": name, "checkpoint": trained.path, "step": trained.checkpoint.position.step, name.clone(): metrics});
+        Ok(Measured { examples: evaluation.examples, metrics: evaluation.metrics, json })
     }
 }

@@ -25,6 +25,7 @@ mod privacy;
 mod pronounce;
 mod recipes;
 mod schedule_view;
+mod sentences;
 mod sequences;
 mod signals;
 mod sounds;

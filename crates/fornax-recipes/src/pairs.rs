@@ -188,7 +188,7 @@ fn loss<M: EncoderDecoder>(model: &M, data: &PairSet, device: &Device) -> f64 {
 }
 
 /// `[B, T]` with `filler` behind each sequence, and the lengths.
-fn padded<I: Iterator<Item = i64>>(sequences: impl Iterator<Item = I>, filler: i64, device: &Device) -> (Tensor<2, Int>, Vec<usize>) {
+pub(crate) fn padded<I: Iterator<Item = i64>>(sequences: impl Iterator<Item = I>, filler: i64, device: &Device) -> (Tensor<2, Int>, Vec<usize>) {
     let sequences: Vec<Vec<i64>> = sequences.map(Iterator::collect).collect();
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
     let time = lengths.iter().copied().max().unwrap_or(0);

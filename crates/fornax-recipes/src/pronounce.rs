@@ -18,7 +18,7 @@ const LONGEST: usize = 256;
 /// Prints what the words become.
 pub(crate) fn words<M: EncoderDecoder>(args: &PredictArgs, trained: &Trained, load: impl Fn() -> Result<M>) -> Result<u8> {
     let alphabets = Alphabets::of(&trained.run.classes);
-    let words = read(&args.inputs)?;
+    let words = lines(&args.inputs, "word")?;
     // All are looked at before the first is said.
     let sources = words.iter().map(|word| encode(word, alphabets.sources)).collect::<Result<Vec<_>>>()?;
     let width = trained.run.config.data.pairs().beam.max(args.top_k);
@@ -39,20 +39,20 @@ pub(crate) fn words<M: EncoderDecoder>(args: &PredictArgs, trained: &Trained, lo
     Ok(0)
 }
 
-/// The words among the arguments, and those in files that are among them, one a line.
-fn read(inputs: &[PathBuf]) -> Result<Vec<String>> {
-    let mut words = vec![];
+/// What stands among the arguments, and in files that are among them, one a line.
+pub(crate) fn lines(inputs: &[PathBuf], what: &str) -> Result<Vec<String>> {
+    let mut all = vec![];
     for input in inputs {
         if !input.is_file() {
-            words.push(input.to_str().with_context(|| format!("not a word in UTF-8: {}", input.display()))?.trim().to_string());
+            all.push(input.to_str().with_context(|| format!("not a {what} in UTF-8: {}", input.display()))?.trim().to_string());
             continue;
         }
-        let text = fs::read_to_string(input).with_context(|| format!("cannot read words in UTF-8 from {}", input.display()))?;
-        let before = words.len();
-        words.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from));
-        anyhow::ensure!(words.len() > before, "there is no word, one a line, in {}", input.display());
+        let text = fs::read_to_string(input).with_context(|| format!("cannot read {what}s in UTF-8 from {}", input.display()))?;
+        let before = all.len();
+        all.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from));
+        anyhow::ensure!(all.len() > before, "there is no {what}, one a line, in {}", input.display());
     }
-    Ok(words)
+    Ok(all)
 }
 
 /// The numbers of a word's letters; capital ones are as small ones, and a typographic apostrophe is as a plain one.

@@ -11,6 +11,7 @@ mod mnist_cnn;
 mod mnist_dp;
 mod mnist_lenet5;
 mod mnist_mlp;
+mod sentence_cnn;
 mod speech_ctc;
 mod speech_digits;
 mod speech_frames;
@@ -45,6 +46,7 @@ pub(crate) const RECIPES: &[Entry] = &[
     char_lstm::ENTRY,
     g2p_lstm::ENTRY,
     g2p_transformer::ENTRY,
+    sentence_cnn::ENTRY,
     japanese_vowels::ENTRY,
     speech_digits::ENTRY,
     speech_frames::ENTRY,

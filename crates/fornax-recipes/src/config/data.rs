@@ -17,6 +17,7 @@ pub(crate) enum DataConfig {
     Utterances(UtteranceData),
     Pairs(PairData),
     Signal(SignalData),
+    Sentences(SentenceData),
 }
 
 /// `data.*` of image recipes.
@@ -172,6 +173,35 @@ pub(crate) struct SignalData {
     pub(crate) calibrate: usize,
 }
 
+/// `data.*` of recipes for labelled sentences.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SentenceData {
+    /// A name from `fornax data list`; a folder or a file of `label text` lines is given with --data.
+    pub(crate) name: String,
+    /// Parts of sentences that nobody has split, of which one tests.
+    pub(crate) folds: usize,
+    /// Which part, from 0.
+    pub(crate) fold: usize,
+    /// Share of the words in training that are taken for unknown ones.
+    pub(crate) word_dropout: f64,
+    /// Use so many training sentences; 0 for all.
+    pub(crate) limit: usize,
+}
+
+impl SentenceData {
+    fn validate(&self) -> Result<()> {
+        check_name(&self.name, "sentences")?;
+        if self.folds < 2 || self.fold >= self.folds {
+            return Err(usage(format!("data.fold must be below data.folds, which is at least 2: {} of {}", self.fold, self.folds)));
+        }
+        if !(0.0..1.0).contains(&self.word_dropout) {
+            return Err(usage(format!("data.word_dropout must be in [0, 1), not {}", self.word_dropout)));
+        }
+        Ok(())
+    }
+}
+
 impl DataConfig {
     /// The data set's name.
     pub(crate) fn name(&self) -> &str {
@@ -183,6 +213,7 @@ impl DataConfig {
             Self::Utterances(data) => &data.sounds.name,
             Self::Pairs(data) => &data.name,
             Self::Signal(data) => &data.name,
+            Self::Sentences(data) => &data.name,
         }
     }
 
@@ -235,8 +266,17 @@ impl DataConfig {
         }
     }
 
+    /// Of sentences; the configuration was checked before.
+    pub(crate) fn sentences(&self) -> &SentenceData {
+        match self {
+            Self::Sentences(data) => data,
+            _ => unreachable!("a model of sentences has data of sentences"),
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         match self {
+            Self::Sentences(data) => data.validate(),
             Self::Images(data) => {
                 check_name(&data.name, "images")?;
                 if !(data.std > 0.0 && data.std.is_finite()) {

@@ -3,6 +3,7 @@ use crate::{
     frames::Frames,
     images::Images,
     pairs::Pairs,
+    sentences::Sentences,
     sequences::Sequences,
     signals::{INPUTS, KNOWN},
     task::Job,
@@ -13,7 +14,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use fornax_architectures::{
     CharRnnConfig, ConvNetConfig, ForecasterConfig, FrameLabelerConfig, GptConfig, LeNet5Config, LlamaConfig, MlpConfig, Seq2SeqConfig,
-    SequenceClassifierConfig, SequenceEncoderConfig, TransformerConfig,
+    SequenceClassifierConfig, SequenceEncoderConfig, TextCnnConfig, TransformerConfig, WordVectors,
 };
 use fornax_kernels::device::in_pool;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub(crate) enum ModelConfig {
     Seq2Seq(Seq2SeqConfig),
     Transformer(TransformerConfig),
     Forecaster(ForecasterConfig),
+    TextCnn(TextCnnConfig),
 }
 
 impl ModelConfig {
@@ -57,6 +59,7 @@ impl ModelConfig {
             Self::Frames(config) => job.run(Frames(config.clone())),
             Self::Transcriber(config) => job.run(Transcripts(config.clone())),
             Self::Forecaster(config) => job.run(Forecast(config.clone())),
+            Self::TextCnn(config) => job.run(Sentences(config.clone())),
             Self::Seq2Seq(config) => {
                 job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| Seq2SeqConfig { sources, targets, ..*config }.init(device)))
             }
@@ -97,6 +100,7 @@ impl ModelConfig {
             Self::Seq2Seq(config) => config.sources + config.targets,
             Self::Transformer(config) => config.sources + config.targets,
             Self::Forecaster(_) => 0,
+            Self::TextCnn(config) => config.vocabulary + config.classes,
         }
     }
 
@@ -198,6 +202,22 @@ impl ModelConfig {
                 }
                 config.dropout
             }
+            Self::TextCnn(config) => {
+                let positive = [("width", config.width), ("maps", config.maps)];
+                if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+                    return Err(((*name).into(), "must be at least 1".into()));
+                }
+                if config.kernels.is_empty() || config.kernels.iter().any(|kernel| !(1..=64).contains(kernel)) {
+                    return Err(("kernels".into(), format!("must be one or more numbers of words from 1 to 64, not {:?}", config.kernels)));
+                }
+                if !(config.max_norm >= 0.0 && config.max_norm.is_finite()) {
+                    return Err(("max_norm".into(), format!("must be 0 or above, not {}", config.max_norm)));
+                }
+                if config.vectors != WordVectors::Rand {
+                    return Err(("vectors".into(), "must be rand: a recipe has no word vectors to begin with".into()));
+                }
+                config.dropout
+            }
             Self::Sequence(config) => {
                 check_encoder(&config.encoder)?;
                 config.dropout
@@ -211,9 +231,12 @@ impl ModelConfig {
             return Err(("dropout".into(), format!("must be in [0, 1), not {dropout}")));
         }
         match self.classes() {
-            0 if self.learns_text() || self.learns_pairs() || matches!(self, Self::Forecaster(_)) => Ok(()),
+            0 if self.learns_text() || self.learns_pairs() || matches!(self, Self::Forecaster(_) | Self::TextCnn(_)) => Ok(()),
             0 => Err(("classes".into(), "must be at least 1".into())),
             _ if self.learns_pairs() => Err(("sources".into(), "and model.targets must be 0: the pairs that the model learns from decide".into())),
+            _ if matches!(self, Self::TextCnn(_)) => {
+                Err(("vocabulary".into(), "and model.classes must be 0: the sentences that the model learns from decide".into()))
+            }
             _ if self.learns_text() => Err(("vocabulary".into(), "must be 0: the text that the model learns from decides".into())),
             _ => Ok(()),
         }

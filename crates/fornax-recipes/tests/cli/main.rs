@@ -9,6 +9,7 @@ mod pairs;
 mod privacy;
 mod runs;
 mod schedules;
+mod sentences;
 mod sequences;
 mod speech;
 mod support;
