@@ -152,7 +152,8 @@ impl LanguageModel for Gpt {
         let mut x = self.dropout.forward(tap.tap(Self::EMBEDDED, self.embed(tokens, 0)));
         for (index, block) in self.blocks.iter().enumerate() {
             tap.scope("blocks", index);
-            x = tap.tap(Self::BLOCK, block.forward(x));
+            let y = block.forward_tapped(x, None, tap);
+            x = tap.tap(Self::BLOCK, y);
         }
         self.score(tap.tap(Self::FINAL, self.norm.forward(x)))
     }

@@ -201,7 +201,8 @@ impl LanguageModel for Llama {
         let mut x = tap.tap(Self::EMBEDDED, self.token.forward(tokens));
         for (index, block) in self.blocks.iter().enumerate() {
             tap.scope("blocks", index);
-            x = tap.tap(Self::BLOCK, block.forward(x));
+            let y = block.forward_by(x, |x| block.attention.forward_tapped(x, tap));
+            x = tap.tap(Self::BLOCK, y);
         }
         self.score(tap.tap(Self::FINAL, self.norm.forward(x)))
     }

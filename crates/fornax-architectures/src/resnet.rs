@@ -1,7 +1,7 @@
 use crate::ImageClassifier;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, module, ops::MaxPoolOptions};
-use fornax_layers::{Activation, ConvBlock, ConvBlockConfig, Linear, LinearConfig, Site, Tap};
+use burn::tensor::{Device, Tensor};
+use fornax_layers::{Activation, ConvBlock, ConvBlockConfig, Linear, LinearConfig, Site, Tap, max_pool_overlapping};
 use serde::{Deserialize, Serialize};
 
 /// What stands before the stages of [`ResNet`].
@@ -127,7 +127,7 @@ impl ImageClassifier for ResNet {
     fn forward_with<T: Tap>(&self, images: Tensor<4>, tap: &mut T) -> Tensor<2> {
         let mut x = self.stem.forward(images);
         if self.pool {
-            x = module::max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
+            x = max_pool_overlapping(x, 3, 2, 1);
         }
         for (index, block) in self.blocks.iter().enumerate() {
             tap.scope("blocks", index);

@@ -172,7 +172,8 @@ impl Transformer {
         let mut x = self.embed(self.source_embedding.as_ref().unwrap_or(&self.target_embedding), sources, 0);
         for (index, block) in self.encoder.iter().enumerate() {
             tap.scope("encoder", index);
-            x = tap.tap(Self::ENCODED, block.forward_masked(x, Some(bias.clone())));
+            let y = block.forward_tapped(x, Some(bias.clone()), tap);
+            x = tap.tap(Self::ENCODED, y);
         }
         (self.encoder_norm.iter().fold(x, |x, norm| norm.forward(x)), bias)
     }
@@ -195,7 +196,8 @@ impl Transformer {
         let mut x = self.embed(&self.target_embedding, targets, 0);
         for (index, block) in self.decoder.iter().enumerate() {
             tap.scope("decoder", index);
-            x = tap.tap(Self::DECODED, block.forward(x, &block.cross.remember(read.clone()), Some(bias.clone())));
+            let y = block.forward_tapped(x, &block.cross.remember(read.clone()), Some(bias.clone()), tap);
+            x = tap.tap(Self::DECODED, y);
         }
         self.score(x)
     }

@@ -130,7 +130,8 @@ impl ImageClassifier for Vit {
         x = self.dropout.forward(tap.tap(Self::EMBEDDED, x + self.position.val()));
         for (index, block) in self.blocks.iter().enumerate() {
             tap.scope("blocks", index);
-            x = tap.tap(Self::BLOCK, block.forward(x));
+            let y = block.forward_tapped(x, None, tap);
+            x = tap.tap(Self::BLOCK, y);
         }
         x = tap.tap(Self::FINAL, self.norm.forward(x));
         let x = if self.class_token.is_some() { x.narrow(1, 0, 1) } else { x.mean_dim(1) };

@@ -105,6 +105,10 @@ pub struct Scores {
 /// # Panics
 /// If the sizes do not agree.
 pub fn attention_by(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask, by: Scores) -> Tensor<4> {
+    by_operations(q, k, v, mask, by, |weights| weights)
+}
+
+fn by_operations(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask, by: Scores, see: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let ([b, h, t, d], [_, g, s, _]) = (q.dims(), k.dims());
     assert!(
         k.dims() == [b, g, s, d] && v.dims() == k.dims() && g > 0 && h % g == 0,
@@ -129,21 +133,31 @@ pub fn attention_by(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask, by: S
     }
     let blind = scores.clone().detach().max_dim(3).equal_elem(f32::NEG_INFINITY).expand([b, h, t, s]);
     let weights = softmax(scores.mask_fill(blind.clone(), 0.0), 3).mask_fill(blind, 0.0);
-    weights.matmul(repeat(v))
+    see(weights).matmul(repeat(v))
 }
 
 /// [`attention`] of Burn's operations: what the tiled one is compared with.
 pub fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask) -> Tensor<4> {
+    composed_seen(q, k, v, mask, |weights| weights)
+}
+
+/// [`composed`], with the weights of the values shown to `see` and replaced by what it returns: `[B, H, T, S] -> [B, H, T, S]`
+pub fn composed_seen(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask, see: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let scale = (q.dims()[3] as f64).powf(-0.5);
     let mask = Mask { bias: mask.bias.clone().map(Tensor::detach), ..mask.clone() };
-    attention_by(q, k, v, &mask, Scores { scale, cap: None })
+    by_operations(q, k, v, &mask, Scores { scale, cap: None }, see)
 }
 
 /// [`self_attention`] of Burn's operations: what the tiled one is compared with.
-pub fn composed_self_attention(qkv: Tensor<3>, [heads, groups]: [usize; 2], mask: &Mask) -> Tensor<3> {
+pub fn composed_self_attention(qkv: Tensor<3>, heads: [usize; 2], mask: &Mask) -> Tensor<3> {
+    composed_self_attention_seen(qkv, heads, mask, |weights| weights)
+}
+
+/// [`composed_self_attention`], with the weights of the values shown to `see` and replaced by what it returns: `[B, H, T, T] -> [B, H, T, T]`
+pub fn composed_self_attention_seen(qkv: Tensor<3>, [heads, groups]: [usize; 2], mask: &Mask, see: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<3> {
     let [b, t, width] = qkv.dims();
     let d = width / (heads + 2 * groups);
     let part = |first: usize, count: usize| qkv.clone().narrow(2, first * d, count * d).reshape([b, t, count, d]).swap_dims(1, 2);
-    let y = composed(part(0, heads), part(heads, groups), part(heads + groups, groups), mask);
+    let y = composed_seen(part(0, heads), part(heads, groups), part(heads + groups, groups), mask, see);
     y.swap_dims(1, 2).reshape([b, t, heads * d])
 }

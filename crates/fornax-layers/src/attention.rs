@@ -1,8 +1,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use fornax_kernels::attention::{Mask, self_attention};
+use fornax_kernels::attention::{Mask, composed_self_attention_seen, self_attention};
 
-use crate::{KeyValueCache, Linear, LinearConfig};
+use crate::{KeyValueCache, Linear, LinearConfig, PROBABILITIES, Tap, dissect};
 
 /// Configuration of [`MultiHeadAttention`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,8 +82,20 @@ impl MultiHeadAttention {
 
     /// With a bias added to the scores, −∞ to hide: `[B, T, D], [B or 1, H or 1, T or 1, T or 1] -> [B, T, D]`
     pub fn forward_masked(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
+        dissect::uncovered("attention");
         let mask = Mask { causal: self.causal, bias, ..Mask::default() };
         self.proj.forward(self_attention(self.qkv.forward(x), [self.heads, self.groups], &mask))
+    }
+
+    /// As [`MultiHeadAttention::forward_masked`], with the probabilities shown to a tap that reads attention: `[B, T, D] -> [B, T, D]`
+    pub fn forward_tapped<S: Tap>(&self, x: Tensor<3>, bias: Option<Tensor<4>>, tap: &mut S) -> Tensor<3> {
+        if !S::ATTENTION {
+            return self.forward_masked(x, bias);
+        }
+        dissect::uncovered("attention");
+        let mask = Mask { causal: self.causal, bias, ..Mask::default() };
+        let see = |weights| tap.tap(PROBABILITIES, weights);
+        self.proj.forward(composed_self_attention_seen(self.qkv.forward(x), [self.heads, self.groups], &mask, see))
     }
 
     /// The next positions, each of which sees itself and what came before, whether or not training hides the future: `[B, T, D] -> [B, T, D]`

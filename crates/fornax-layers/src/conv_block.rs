@@ -6,7 +6,7 @@ use burn::nn::{
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::conv::{conv2d, conv2d_normalized, conv2d_relu};
 
-use crate::{Activation, BatchNorm, BatchNormConfig, init, per_example};
+use crate::{Activation, BatchNorm, BatchNormConfig, dissect, init, per_example};
 
 /// Configuration of [`ConvBlock`].
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,9 @@ pub struct ConvBlock {
 impl ConvBlock {
     /// `[B, C, H, W] -> [B, C', H', W']`, `H' = (H + 2 padding − kernel) / stride + 1`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if let Some(y) = self.convolve_piece(&x) {
+            return dissect::activate(self.activation, y);
+        }
         let relu = self.activation == Activation::Relu;
         if let Some(y) = self.infer(&x, None, relu) {
             return if relu { y } else { self.activation.forward(y) };
@@ -95,6 +98,9 @@ impl ConvBlock {
 
     /// `a(norm(W ∗ x + b) + residual)`: `[B, C, H, W], [B, C', H', W'] -> [B, C', H', W']`
     pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        if let Some(y) = self.convolve_piece(&x) {
+            return dissect::activate(self.activation, y + residual);
+        }
         let relu = self.activation == Activation::Relu;
         if let Some(y) = self.infer(&x, Some(&residual), relu) {
             return if relu { y } else { self.activation.forward(y) };
@@ -111,6 +117,30 @@ impl ConvBlock {
         let padding = self.padding().filter(|_| self.conv.bias.is_none())?;
         let norm = self.norm.as_ref().filter(|norm| !norm.training_on(&x.device()))?;
         Some(conv2d_normalized(x.clone(), self.conv.weight.val(), norm.fixed(), residual.cloned(), relu, self.conv.stride, [padding; 2]))
+    }
+
+    /// Where a pass is dissected: the convolution with fixed batch norm folded into it, `W ← W γ/√(σ² + ε)`, `b ← β + (b − μ) γ/√(σ² + ε)`.
+    fn convolve_piece(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
+        if !dissect::dissecting() {
+            return None;
+        }
+        let Some(padding) = self.padding() else {
+            dissect::uncovered("a convolution with groups or dilation");
+            return None;
+        };
+        let (mut weight, mut bias) = (self.conv.weight.val(), self.conv.bias.as_ref().map(|bias| bias.val()));
+        if let Some(norm) = &self.norm {
+            if norm.training_on(&x.device()) {
+                dissect::uncovered("batch norm that is not frozen");
+                return None;
+            }
+            let fixed = norm.fixed();
+            let scale = fixed.weight / (fixed.var + fixed.epsilon).sqrt();
+            let before = bias.unwrap_or_else(|| fixed.mean.zeros_like());
+            bias = Some(fixed.bias + (before - fixed.mean) * scale.clone());
+            weight = weight * scale.reshape([-1, 1, 1, 1]);
+        }
+        Some(dissect::conv_piece(x.clone(), weight, bias, self.conv.stride, [padding; 2]))
     }
 
     /// The padding, of a convolution as `init` builds it: one a user puts here by hand is Burn's own affair.
@@ -142,5 +172,11 @@ impl ConvBlock {
 
 /// Maximum over squares of side `size`, without overlap; what is left at the edge is dropped: `[B, C, H, W] -> [B, C, H/size, W/size]`
 pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
-    fornax_kernels::pool::max_pool2d(x, size)
+    max_pool_overlapping(x, size, size, 0)
+}
+
+/// Maximum over squares of side `size` at every `stride`, with padding that is never the maximum: `[B, C, H, W] -> [B, C, H', W']`
+pub fn max_pool_overlapping(x: Tensor<4>, size: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let op = if dissect::dissecting() { dissect::pool_piece } else { dissect::pool };
+    op(x, size, stride, padding)
 }

@@ -1,11 +1,12 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use fornax_kernels::attention::{Mask, attention};
+use fornax_kernels::attention::{Mask, attention, composed_seen};
 
+use crate::dissect;
 use crate::transformer::Residual;
 use crate::{
-    Activation, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention,
-    MultiHeadAttentionConfig, TransformerBlockConfig,
+    Activation, CROSS_PROBABILITIES, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention,
+    MultiHeadAttentionConfig, NoTap, Tap, TransformerBlockConfig,
 };
 
 /// Attention from one sequence to another.
@@ -55,9 +56,16 @@ impl CrossAttention {
 
     /// With a bias added to the scores, −∞ to hide: `[B, T, D], [B or 1, H or 1, T or 1, S or 1] -> [B, T, D]`
     pub fn forward(&self, x: Tensor<3>, memory: &Memory, bias: Option<Tensor<4>>) -> Tensor<3> {
+        self.forward_tapped(x, memory, bias, &mut NoTap)
+    }
+
+    /// As [`CrossAttention::forward`], with the probabilities shown to a tap that reads attention: `[B, T, D] -> [B, T, D]`
+    pub fn forward_tapped<S: Tap>(&self, x: Tensor<3>, memory: &Memory, bias: Option<Tensor<4>>, tap: &mut S) -> Tensor<3> {
         let [batch, time, width] = x.dims();
         let q = self.q.forward(x).reshape([batch, time, self.heads, width / self.heads]).swap_dims(1, 2);
-        let y = attention(q, memory.k.clone(), memory.v.clone(), &Mask { bias, ..Mask::default() });
+        dissect::uncovered("attention");
+        let (k, v, mask) = (memory.k.clone(), memory.v.clone(), Mask { bias, ..Mask::default() });
+        let y = if S::ATTENTION { composed_seen(q, k, v, &mask, |weights| tap.tap(CROSS_PROBABILITIES, weights)) } else { attention(q, k, v, &mask) };
         self.proj.forward(y.swap_dims(1, 2).reshape([batch, time, width]))
     }
 }
@@ -114,18 +122,30 @@ impl DecoderBlock {
 
     /// All positions at once: `[B, T, D] -> [B, T, D]`. `bias` hides what was read: `[B or 1, H or 1, T or 1, S or 1]`
     pub fn forward(&self, x: Tensor<3>, memory: &Memory, bias: Option<Tensor<4>>) -> Tensor<3> {
-        self.forward_by(x, memory, bias, |x| self.attention.forward(x))
+        self.forward_tapped(x, memory, bias, &mut NoTap)
+    }
+
+    /// As [`DecoderBlock::forward`], with the probabilities of both attentions shown to a tap that reads them: `[B, T, D] -> [B, T, D]`
+    pub fn forward_tapped<S: Tap>(&self, x: Tensor<3>, memory: &Memory, bias: Option<Tensor<4>>, tap: &mut S) -> Tensor<3> {
+        self.forward_by(x, memory, bias, tap, |x, tap| self.attention.forward_tapped(x, None, tap))
     }
 
     /// The next positions: `[B, T, D] -> [B, T, D]`
     pub fn forward_cached(&self, x: Tensor<3>, memory: &Memory, bias: Option<Tensor<4>>, cache: &mut KeyValueCache) -> Tensor<3> {
-        self.forward_by(x, memory, bias, |x| self.attention.forward_cached(x, cache))
+        self.forward_by(x, memory, bias, &mut NoTap, |x, _| self.attention.forward_cached(x, cache))
     }
 
-    fn forward_by(&self, x: Tensor<3>, memory: &Memory, bias: Option<Tensor<4>>, attend: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+    fn forward_by<S: Tap>(
+        &self,
+        x: Tensor<3>,
+        memory: &Memory,
+        bias: Option<Tensor<4>>,
+        tap: &mut S,
+        attend: impl FnOnce(Tensor<3>, &mut S) -> Tensor<3>,
+    ) -> Tensor<3> {
         let sum = Residual { dropout: &self.dropout, norm_first: self.norm_first };
-        let x = sum.forward(x, &self.norm1, attend);
-        let x = sum.forward(x, &self.norm_cross, |x| self.cross.forward(x, memory, bias));
+        let x = sum.forward(x, &self.norm1, |x| attend(x, tap));
+        let x = sum.forward(x, &self.norm_cross, |x| self.cross.forward_tapped(x, memory, bias, tap));
         sum.forward(x, &self.norm2, |x| self.down.forward(self.up.forward_activated(x, self.activation)))
     }
 }

@@ -58,6 +58,9 @@ impl FeedForward {
             None => self.up.forward_activated(x, activation),
         };
         let squared = self.kind == FeedForwardKind::ReluSquared;
+        if squared || self.gate.is_some() {
+            crate::dissect::uncovered("a product of activations");
+        }
         self.down.forward(if squared { hidden.clone() * hidden } else { hidden })
     }
 }

@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::linear::linear;
 
-use crate::{Activation, init, per_example};
+use crate::{Activation, dissect, init, per_example};
 
 /// Configuration of [`Linear`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +64,9 @@ pub(crate) fn apply<const R: usize>(x: Tensor<R>, weight: &Param<Tensor<2>>, bia
     if per_example::recording() {
         return per_example::linear_recorded(x, weight, bias, activation);
     }
+    if dissect::dissecting() {
+        return dissect::linear_pieces(x, weight, bias, activation);
+    }
     linear(x, weight.val(), bias.map(|bias| bias.val()), activation)
 }
 
@@ -71,6 +74,9 @@ pub(crate) fn apply<const R: usize>(x: Tensor<R>, weight: &Param<Tensor<2>>, bia
 pub fn head<const R: usize>(layer: &burn::nn::Linear, x: Tensor<R>) -> Tensor<R> {
     if per_example::recording() {
         return per_example::linear_recorded(x, &layer.weight, layer.bias.as_ref(), Activation::Identity);
+    }
+    if dissect::dissecting() {
+        return dissect::linear_pieces(x, &layer.weight, layer.bias.as_ref(), Activation::Identity);
     }
     layer.forward(x)
 }

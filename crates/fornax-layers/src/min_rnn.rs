@@ -88,6 +88,7 @@ impl MinRnn {
     /// # Panics
     /// If there is no step, lengths are not one a sequence, or one is above `T`.
     pub fn forward_from(&self, x: Tensor<3>, state: Option<Tensor<2>>, lengths: Option<&[usize]>) -> (Tensor<3>, Tensor<2>) {
+        crate::dissect::uncovered("a recurrent layer");
         let [batch, time, _] = x.dims();
         assert!(time > 0, "a sequence of no steps");
         let (mut a, mut b) = self.coefficients(zero_padding(x, lengths));

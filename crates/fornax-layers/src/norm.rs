@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use fornax_kernels::layer_norm::{layer_norm, rms_norm};
 
-use crate::{init, per_example};
+use crate::{dissect, init, per_example};
 
 /// Configuration of [`LayerNorm`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,6 +51,7 @@ impl LayerNorm {
         if per_example::recording() {
             return per_example::layer_norm_recorded(self, x);
         }
+        dissect::uncovered("layer norm");
         layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
     }
 }
@@ -99,6 +100,7 @@ impl RmsNorm {
         if per_example::recording() {
             return per_example::rms_norm_recorded(self, x);
         }
+        dissect::uncovered("RMS norm");
         rms_norm(x, self.weight.val(), self.epsilon)
     }
 }

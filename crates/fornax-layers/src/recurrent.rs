@@ -175,6 +175,7 @@ impl Recurrent {
     /// # Panics
     /// If shapes do not agree, or a length is above `T`.
     pub fn forward_from(&self, x: Tensor<3>, state: Option<&RecurrentState>, lengths: Option<&[usize]>) -> (Tensor<3>, RecurrentState) {
+        crate::dissect::uncovered("a recurrent layer");
         let count = self.config.directions();
         let (mut x, mut states) = (x, vec![]);
         for (layer, directions) in self.directions.chunks(count).enumerate() {

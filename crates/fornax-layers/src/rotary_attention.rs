@@ -1,9 +1,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use fornax_kernels::attention::{Mask, attention};
+use fornax_kernels::attention::{Mask, attention, composed_seen};
 
+use crate::dissect;
 use crate::positions::{Rotary, sliding_window};
-use crate::{KeyValueCache, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use crate::{KeyValueCache, Linear, LinearConfig, NoTap, PROBABILITIES, RmsNorm, RmsNormConfig, Tap};
 
 /// Configuration of [`RotaryAttention`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,11 +92,18 @@ impl RotaryAttention {
 
     /// `[B, T, D] -> [B, T, D]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.forward_tapped(x, &mut NoTap)
+    }
+
+    /// As [`RotaryAttention::forward`], with the probabilities shown to a tap that reads attention: `[B, T, D] -> [B, T, D]`
+    pub fn forward_tapped<S: Tap>(&self, x: Tensor<3>, tap: &mut S) -> Tensor<3> {
         let [_, time, _] = x.dims();
         let window = self.config.window.filter(|window| *window < time);
         let bias = window.map(|window| sliding_window(window, 0, time, &x.device()));
-        let [q, k, v] = self.project(x, 0);
-        self.join(attention(q, k, v, &Mask { bias, ..Mask::causal() }))
+        dissect::uncovered("attention");
+        let ([q, k, v], mask) = (self.project(x, 0), Mask { bias, ..Mask::causal() });
+        let see = |weights| tap.tap(PROBABILITIES, weights);
+        self.join(if S::ATTENTION { composed_seen(q, k, v, &mask, see) } else { attention(q, k, v, &mask) })
     }
 
     /// An empty cache that holds what the window sees.

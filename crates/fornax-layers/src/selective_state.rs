@@ -111,6 +111,7 @@ impl SelectiveState {
     /// # Panics
     /// If there is no step.
     pub fn forward_from(&self, x: Tensor<3>, memory: Option<SelectiveMemory>) -> (Tensor<3>, SelectiveMemory) {
+        crate::dissect::uncovered("a selective state space");
         let ([batch, time, _], [kernel, channels], [_, states]) = (x.dims(), self.conv.dims(), self.log_a.dims());
         assert!(time > 0, "a sequence of no steps");
         let options = (&x.device(), x.dtype());

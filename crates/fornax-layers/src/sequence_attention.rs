@@ -52,6 +52,7 @@ impl AttentionPool {
 
     /// With the weights of the steps: `[B, T, D] -> [B, D], [B, T]`
     pub fn forward_weighted(&self, x: Tensor<3>, lengths: Option<&[usize]>) -> (Tensor<2>, Tensor<2>) {
+        crate::dissect::uncovered("attention");
         let x = zero_padding(x, lengths);
         let scores = self.score.forward(self.project.forward(x.clone()).tanh());
         let weights = softmax_over_steps(scores.swap_dims(1, 2), lengths);
@@ -179,6 +180,7 @@ impl LuongAttention {
 
 /// `[B, S, T], [B, T, K] -> [B, S, K], [B, S, T]`
 fn attend(scores: Tensor<3>, keys: Tensor<3>, lengths: Option<&[usize]>) -> (Tensor<3>, Tensor<3>) {
+    crate::dissect::uncovered("attention");
     let weights = softmax_over_steps(scores, lengths);
     (weights.clone().matmul(zero_padding(keys, lengths)), weights)
 }

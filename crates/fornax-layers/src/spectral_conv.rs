@@ -63,6 +63,7 @@ impl SpectralConv {
 
     /// With the lengths of the output: `[B, C, F, T] -> [B, C', ⌈F / stride⌉, ⌈T / stride⌉]`
     pub fn forward(&self, x: Tensor<4>, lengths: Option<&[usize]>) -> (Tensor<4>, Option<Vec<usize>>) {
+        crate::dissect::uncovered("a convolution over bands");
         let [_, _, bands, steps] = self.weight.dims();
         let y = conv2d_relu(zero_behind(x, lengths), self.weight.val(), Some(self.bias.val()), self.stride, [bands / 2, steps / 2]);
         let lengths: Option<Vec<usize>> = lengths.map(|lengths| lengths.iter().map(|length| self.steps(*length)).collect());

@@ -59,6 +59,7 @@ impl TemporalConv {
 
     /// With the lengths of the output: `[B, T, D] -> [B, ⌈T / stride⌉, D']`
     pub fn forward(&self, x: Tensor<3>, lengths: Option<&[usize]>) -> (Tensor<3>, Option<Vec<usize>>) {
+        crate::dissect::uncovered("a convolution over steps");
         let [_, _, kernel] = self.weight.dims();
         let x: Tensor<4> = zero_padding(x, lengths).swap_dims(1, 2).unsqueeze_dim(2);
         let (stride, padding) = ([1, self.stride], [0, kernel / 2]);

@@ -2,7 +2,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::{
-    Activation, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention, MultiHeadAttentionConfig,
+    Activation, Dropout, DropoutConfig, KeyValueCache, LayerNorm, LayerNormConfig, Linear, LinearConfig, MultiHeadAttention,
+    MultiHeadAttentionConfig, Tap,
 };
 
 /// Configuration of [`TransformerBlock`].
@@ -116,6 +117,11 @@ impl TransformerBlock {
     /// With a bias added to the scores of attention, −∞ to hide: `[B, T, D], [B or 1, H or 1, T or 1, T or 1] -> [B, T, D]`
     pub fn forward_masked(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
         self.forward_by(x, |x| self.attention.forward_masked(x, bias))
+    }
+
+    /// As [`TransformerBlock::forward_masked`], with the probabilities of attention shown to a tap that reads them: `[B, T, D] -> [B, T, D]`
+    pub fn forward_tapped<S: Tap>(&self, x: Tensor<3>, bias: Option<Tensor<4>>, tap: &mut S) -> Tensor<3> {
+        self.forward_by(x, |x| self.attention.forward_tapped(x, bias, tap))
     }
 
     /// The next positions, each of which sees itself and what came before: `[B, T, D] -> [B, T, D]`

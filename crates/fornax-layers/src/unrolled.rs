@@ -37,6 +37,7 @@ impl<C: StepCell> Unrolled<C> {
     /// # Panics
     /// If lengths are not one a sequence, or one is above `T`.
     pub fn forward_from(&self, x: Tensor<3>, state: Option<LstmState>, lengths: Option<&[usize]>) -> (Tensor<3>, LstmState) {
+        crate::dissect::uncovered("a recurrent layer");
         let ([batch, time, _], device, dtype, hidden) = (x.dims(), x.device(), x.dtype(), self.cell.hidden());
         let zeros = || Tensor::zeros([batch, hidden], (&device, dtype));
         let mut state = state.unwrap_or_else(|| LstmState { h: zeros(), c: zeros() });
