@@ -9,6 +9,9 @@ import audio
 import bert
 import bleu
 import explain
+import explain_attention
+import explain_probe
+import explain_rules
 import forecaster
 import layers
 import lbfgs
@@ -56,3 +59,6 @@ if __name__ == "__main__":
     text_cnn.write()
     privacy.write()
     explain.write()
+    explain_rules.write()
+    explain_attention.write()
+    explain_probe.write()

@@ -1,4 +1,5 @@
-use burn::tensor::{Int, Tensor, TensorData, activation::relu};
+use crate::score::score;
+use burn::tensor::{Tensor, activation::relu};
 use fornax_layers::{Site, Tap};
 
 /// A tap that adds a leaf of zeros at one site, so that the site's gradient can be read. For [`grad_cam`].
@@ -22,6 +23,12 @@ impl Tap for CamTap {
     }
 }
 
+impl CamTap {
+    pub(crate) fn new(site: Site) -> Self {
+        Self { site, seen: None }
+    }
+}
+
 /// Where a convolutional network looked: a heat map for each image, in `[0, 1]`, as large as the activation at `site`.
 ///
 /// `L = max(Σₖ αₖ Aₖ, 0)`, with `αₖ` the mean over space of `∂yᶜ/∂Aₖ`; each map is then divided by its maximum.
@@ -34,21 +41,30 @@ impl Tap for CamTap {
 /// # Panics
 /// If `forward` runs on a device without autodiff.
 pub fn grad_cam(site: Site, classes: &[usize], forward: impl FnOnce(&mut CamTap) -> Tensor<2>) -> Option<Tensor<3>> {
-    let mut tap = CamTap { site, seen: None };
+    let (activation, gradient) = read(site, classes, forward)?;
+    Some(heat(cam(activation, gradient)))
+}
+
+/// Activation and gradient of the classes' logits at a site, without autodiff.
+pub(crate) fn read(site: Site, classes: &[usize], forward: impl FnOnce(&mut CamTap) -> Tensor<2>) -> Option<(Tensor<4>, Tensor<4>)> {
+    let mut tap = CamTap::new(site);
     let logits = forward(&mut tap);
     let (activation, leaf) = tap.seen?;
-    let device = logits.device();
-    let chosen = classes.iter().map(|&c| c as i64).collect();
-    let chosen: Tensor<2, Int> = Tensor::from_data(TensorData::new(chosen, [classes.len(), 1]), &device);
     // Images do not mix in a frozen network, so the gradient of the sum holds each image's own.
-    let score = logits.gather(1, chosen).sum();
-    let gradient = leaf.grad(&score.backward())?;
+    let gradient = leaf.grad(&score(logits, classes).sum().backward())?;
+    Some((activation, gradient))
+}
 
-    let [b, _, h, w] = activation.dims();
-    let alpha = gradient.mean_dims(&[2, 3]); // [B, C, 1, 1]
-    let map = relu((activation * alpha).sum_dim(1)); // [B, 1, H, W]
+/// `max(Σₖ αₖ Aₖ, 0)`, with the mean gradients: `[B, C, H, W], [B, C, H, W] -> [B, 1, H, W]`
+pub(crate) fn cam(activation: Tensor<4>, gradient: Tensor<4>) -> Tensor<4> {
+    relu((activation * gradient.mean_dims(&[2, 3])).sum_dim(1))
+}
+
+/// Each map divided by its maximum: `[B, 1, H, W] -> [B, H, W]`
+pub(crate) fn heat(map: Tensor<4>) -> Tensor<3> {
+    let [b, _, h, w] = map.dims();
     let most = map.clone().reshape([b, h * w]).max_dim(1).reshape([b, 1, 1, 1]).clamp_min(1e-12);
-    Some((map / most).reshape([b, h, w]))
+    (map / most).reshape([b, h, w])
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -1,4 +1,7 @@
-use crate::{gauss_legendre::gauss_legendre, score::score};
+use crate::{
+    gauss_legendre::gauss_legendre,
+    score::{per_example, score},
+};
 use burn::tensor::Tensor;
 use fornax_layers::{Site, Tap};
 
@@ -28,13 +31,13 @@ impl Tap for LayerTap {
         let dims = x.dims();
         let flat: Tensor<2> = x.reshape([dims[0] as i32, -1]);
         let leaf = flat.zeros_like().detach().require_grad();
-        self.seen = Some((flat.clone().inner(), leaf.clone()));
+        self.seen = Some((flat.clone(), leaf.clone()));
         (flat + leaf).reshape(dims)
     }
 }
 
-/// Activation and gradient `∂yᶜ/∂h` at a site, `[B, N]` each.
-fn read<const D: usize>(
+/// Activation and gradient `∂yᶜ/∂h` at a site, `[B, N]` each, without autodiff.
+pub(crate) fn read<const D: usize>(
     (site, block): (Site, Option<usize>),
     x: Tensor<D>,
     classes: &[usize],
@@ -43,8 +46,29 @@ fn read<const D: usize>(
     let mut tap = LayerTap::new(site, block);
     let logits = forward(x, &mut tap);
     let (activation, leaf) = tap.seen?;
+    let activation = activation.inner();
     let gradient = leaf.grad(&score(logits, classes).sum().backward()).unwrap_or_else(|| activation.zeros_like());
     Some((activation, gradient))
+}
+
+/// `Σ_b factor_b ∂h_{b,unit}/∂x`, which in a frozen network holds each example's own: `[B, …]`, without autodiff.
+pub(crate) fn differentiate<const D: usize>(
+    (site, block): (Site, Option<usize>),
+    unit: usize,
+    factors: &[f64],
+    x: Tensor<D>,
+    forward: impl Fn(Tensor<D>, &mut LayerTap) -> Tensor<2>,
+) -> Option<Tensor<D>> {
+    let mut tap = LayerTap::new(site, block);
+    let x = x.detach().require_grad();
+    forward(x.clone(), &mut tap);
+    let (activation, _) = tap.seen?;
+    let units = activation.dims()[1];
+    assert!(unit < units, "unit {unit} of {units}");
+    let chosen = activation.narrow(1, unit, 1);
+    let chosen = (chosen.clone() * per_example(factors, &chosen)).sum();
+    let none = x.clone().inner().zeros_like();
+    Some(if chosen.is_tracked() { x.grad(&chosen.backward()).unwrap_or(none) } else { none })
 }
 
 /// The activation at a site, in block `block` where a model has the site in several: `[B, N]`, flattened.
@@ -61,7 +85,7 @@ pub fn layer_activation<const D: usize>(
 ) -> Option<Tensor<2>> {
     let mut tap = LayerTap::new(site, block);
     forward(x, &mut tap);
-    tap.seen.map(|(activation, _)| activation)
+    tap.seen.map(|(activation, _)| activation.inner())
 }
 
 /// How much of the logit's change along the line from a baseline flows through each hidden unit: `∫ ∂yᶜ/∂h · ∂h/∂a da`, `[B, N]`, flattened.

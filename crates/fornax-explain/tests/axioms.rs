@@ -3,8 +3,9 @@
 
 use burn::tensor::{DType, Device, Tensor, activation};
 use fornax_explain::{
-    Features, deletion, feature_ablation, infidelity, insertion, integrated_gradients, layer_conductance, normal_noise, random_orders, saliency,
-    sensitivity_max, shapley_sampling,
+    Distance, Features, Locality, all_coalitions, deletion, feature_ablation, feature_permutation, gradient_shap, infidelity, insertion,
+    integrated_gradients, kernel_shap, layer_conductance, lime, neuron_conductance, normal_noise, random_coalitions, random_orders, random_points,
+    random_samples, saliency, sensitivity_max, shapley_sampling,
 };
 use fornax_kernels::random::Key;
 use fornax_layers::{Site, Tap};
@@ -51,7 +52,11 @@ fn complete_symmetric_and_blind_to_what_does_not_matter() {
         let orders = all_orders(6);
         let shapley = shapley_sampling(x.clone(), zero.clone(), &Features::each(6), &orders, CLASSES, forward);
         let (at, at_zero) = (forward(x.clone()).values(), forward(zero).values());
-        for (what, values) in [("integrated gradients", integrated.attributions.values()), ("Shapley", shapley.values())] {
+        let kernel = kernel_shap(x.clone(), x.zeros_like(), &Features::each(6), &all_coalitions(6), CLASSES, forward);
+        assert_close(&kernel, &shapley, 1e-9, 1e-12);
+        for (what, values) in
+            [("integrated gradients", integrated.attributions.values()), ("Shapley", shapley.values()), ("KernelSHAP", kernel.values())]
+        {
             for (example, &class) in CLASSES.iter().enumerate() {
                 let a = &values[6 * example..6 * (example + 1)];
                 let change = at[3 * example + class] - at_zero[3 * example + class];
@@ -153,4 +158,107 @@ fn a_curve_begins_and_ends_where_the_model_does() {
     assert!((curve.area() - (sigmoid(3.0) / 2.0 + sigmoid(1.0) + 0.25) / 2.0).abs() < 1e-6);
     let curve = insertion(x.clone(), x.zeros_like(), x, &Features::each(2), 0, forward);
     assert_close(curve.0, [0.5, sigmoid(2.0), sigmoid(3.0)], 1e-6, 0.0);
+}
+
+#[test]
+fn few_coalitions_keep_the_sum_and_many_come_to_shapleys_values() {
+    let device = device().autodiff();
+    let (network, x) = (Random::new(1, &device), Random::input(1, &device));
+    let forward = |x| network.forward(x);
+    let (features, zero) = (Features::each(6), x.zeros_like());
+    let exact = shapley_sampling(x.clone(), zero.clone(), &features, &all_orders(6), CLASSES, forward).values();
+    let mut errors = vec![];
+    for pairs in [2, 20, 2000] {
+        let coalitions = random_coalitions(Key::new(7), 6, pairs);
+        assert_eq!(coalitions.len(), 2 * pairs);
+        assert!(coalitions.iter().all(|c| c.present.contains(&true) && c.present.contains(&false)));
+        let drawn = kernel_shap(x.clone(), zero.clone(), &features, &coalitions, CLASSES, forward).values();
+        let sums = |values: &[f64]| [values[..6].iter().sum::<f64>(), values[6..].iter().sum()];
+        assert_close(sums(&drawn), sums(&exact), 1e-9, 1e-12);
+        errors.push(drawn.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max));
+    }
+    let largest = exact.iter().fold(0f64, |most, value| most.max(value.abs()));
+    assert!(errors[2] < 0.02 * largest && errors[2] < errors[0], "{errors:?} of {largest}");
+    assert_eq!(random_coalitions(Key::new(7), 6, 5), random_coalitions(Key::new(7), 6, 5));
+    assert_ne!(random_coalitions(Key::new(7), 6, 5), random_coalitions(Key::new(8), 6, 5));
+    assert!(random_coalitions(Key::new(7), 1, 5).is_empty());
+    // One feature has all of the difference.
+    let one = kernel_shap(x.clone(), zero, &Features::new(vec![0; 6]), &all_coalitions(1), CLASSES, forward).values();
+    assert_close([one[0], one[6]], [exact[..6].iter().sum::<f64>(), exact[6..].iter().sum()], 1e-9, 1e-12);
+}
+
+#[test]
+fn sizes_of_coalitions_come_as_often_as_their_weights_say() {
+    let coalitions = random_coalitions(Key::new(3), 5, 4000);
+    let share = |size: usize| coalitions.iter().filter(|c| c.present.iter().filter(|present| **present).count() == size).count() as f64 / 8000.0;
+    // 1/4, 1/6, 1/6, 1/4 of 5/6.
+    for (size, want) in [(1, 0.3), (2, 0.2), (3, 0.2), (4, 0.3)] {
+        assert!((share(size) - want).abs() < 0.02, "{size}: {} instead of {want}", share(size));
+    }
+    let all = all_coalitions(5);
+    assert_eq!(all.len(), 30);
+    let of_one = all.iter().filter(|c| c.present.iter().filter(|present| **present).count() == 1).map(|c| c.weight).sum::<f64>();
+    assert!((of_one / all.iter().map(|c| c.weight).sum::<f64>() - 0.3).abs() < 1e-12);
+}
+
+#[test]
+fn gradient_shap_comes_to_integrated_gradients_and_is_blind_to_what_does_not_matter() {
+    let device = device().autodiff();
+    let (network, x) = (Random::new(2, &device), Random::input(2, &device));
+    let forward = |x| network.forward(x);
+    let zero = x.zeros_like();
+    let integrated = integrated_gradients(x.clone(), zero.clone(), CLASSES, 40, forward).attributions.values();
+    let shap = |count| gradient_shap(x.clone(), random_points(Key::new(5), count, 0.0, &x, &zero), CLASSES, forward).values();
+    let largest = integrated.iter().fold(0f64, |most, value| most.max(value.abs()));
+    let error = |values: Vec<f64>| values.iter().zip(&integrated).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+    let (few, many) = (error(shap(1)), error(shap(2000)));
+    assert!(many < 0.02 && many < few, "{many} {few}");
+    let values = shap(3);
+    assert!((values[0] - values[1]).abs() < 1e-12 && values[5].abs() < 1e-12, "{values:?}");
+    let points: Vec<_> = random_points(Key::new(5), 50, 0.5, &x, &x).collect();
+    let mean = points.iter().flat_map(|p| p.noise.values()).sum::<f64>() / 600.0;
+    let spread = points.iter().flat_map(|p| p.noise.values()).map(|n| n * n).sum::<f64>() / 600.0;
+    assert!(mean.abs() < 0.1 && (spread - 0.25).abs() < 0.05, "{mean} {spread}");
+    // Every baseline is one of the rows that it is drawn from, and all of them come.
+    let rows: Vec<Vec<f64>> = x.values().chunks(6).map(<[f64]>::to_vec).collect();
+    let drawn: Vec<Vec<f64>> = points.iter().flat_map(|p| p.baseline.values().chunks(6).map(<[f64]>::to_vec).collect::<Vec<_>>()).collect();
+    assert!(drawn.iter().all(|row| rows.contains(row)) && rows.iter().all(|row| drawn.contains(row)));
+}
+
+#[test]
+fn lime_and_permutation_find_a_linear_model() {
+    let device = device();
+    let weights: Tensor<2> = uniform([6, 3], 5, &device, DType::F64);
+    let x: Tensor<2> = uniform([2, 6], 6, &device, DType::F64);
+    let forward = |x: Tensor<2>| x.matmul(weights.clone()) + 0.5;
+    let features = Features::each(6);
+    let ablated = feature_ablation(x.clone(), x.zeros_like(), &features, CLASSES, forward);
+    let samples = random_samples(Key::new(3), 6, 40);
+    for distance in [Distance::Cosine, Distance::Euclidean] {
+        let of = |ridge| lime(x.clone(), x.zeros_like(), &features, &samples, Locality { distance, width: 1.0, ridge }, CLASSES, forward);
+        assert_close(&of(0.0), &ablated, 1e-9, 1e-12);
+        let size = |values: Vec<f64>| values.iter().map(|v| v * v).sum::<f64>();
+        assert!(size(of(1.0).values()) < size(of(0.0).values()));
+    }
+    // Two examples that trade a feature: each loses what the other's is less worth to it.
+    let traded = feature_permutation(x.clone(), &features, &[(); 6].map(|()| vec![1, 0]), CLASSES, forward).values();
+    let (x, w) = (x.values(), weights.values());
+    let want = (0..12).map(|i| (x[i] - x[(i + 6) % 12]) * w[3 * (i % 6) + CLASSES[i / 6]]).collect::<Vec<_>>();
+    assert_close(traded, want, 1e-9, 1e-12);
+}
+
+#[test]
+fn conductance_through_all_units_is_integrated_gradients() {
+    const SITE: Site = Site("hidden");
+    let device = device().autodiff();
+    let (network, x) = (Random::new(4, &device), Random::input(4, &device));
+    let through = |unit| {
+        neuron_conductance((SITE, None), unit, x.clone(), x.zeros_like(), CLASSES, 30, |x, tap| {
+            tap.tap(SITE, activation::tanh(x.matmul(network.first.clone()))).matmul(network.second.clone())
+        })
+    };
+    let sum = (0..7).map(|unit| through(unit).expect("the site")).reduce(|sum, part| sum + part).unwrap();
+    let integrated = integrated_gradients(x.clone(), x.zeros_like(), CLASSES, 30, |x| network.forward(x)).attributions;
+    assert_close(&sum, &integrated, 1e-9, 1e-12);
+    assert!(neuron_conductance((Site("elsewhere"), None), 0, x.clone(), x.zeros_like(), CLASSES, 3, |x, _| network.forward(x)).is_none());
 }

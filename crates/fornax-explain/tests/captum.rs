@@ -3,8 +3,9 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use fornax_explain::{
-    Features, Smooth, feature_ablation, infidelity, input_x_gradient, integrated_gradients, layer_activation, layer_conductance, noise_tunnel,
-    occlusion, saliency, sensitivity_max, shapley_sampling,
+    Distance, Features, Locality, PathPoint, Smooth, all_coalitions, feature_ablation, feature_permutation, gradient_shap, infidelity,
+    input_x_gradient, integrated_gradients, kernel_shap, layer_activation, layer_conductance, lime, neuron_conductance, neuron_gradient,
+    noise_tunnel, occlusion, saliency, sensitivity_max, shapley_sampling,
 };
 use fornax_layers::{NoTap, Site, Tap};
 use fornax_testkit::{Reference, Values, device, reference};
@@ -105,6 +106,8 @@ fn every_method_gives_captums_attributions() {
     for case in &cases {
         for dtype in [DType::F32, DType::F64] {
             check(case, dtype);
+            check_of_samples(case, dtype);
+            check_of_units(case, dtype);
         }
     }
 }
@@ -147,4 +150,53 @@ fn check(case: &Reference, dtype: DType) {
     let number = |method: &str, got: Vec<f64>| near(&format!("{method} of {name}"), got, want.values(method), dtype);
     number("infidelity", infidelity(x.clone(), integrated.attributions, noise(), CLASSES, forward));
     number("sensitivity_max", sensitivity_max(x, noise(), |x| saliency(x, CLASSES, forward)));
+}
+
+/// Methods that draw, with the generator's draws.
+fn check_of_samples(case: &Reference, dtype: DType) {
+    let (name, want) = (case.text("name"), case.get("results"));
+    let device = device().autodiff();
+    let network = Named(&name, Waves { device: &device, dtype });
+    let forward = |x: Tensor<4>| network.run(x, &mut NoTap);
+    let x: Tensor<4> = case.tensor("x", &device, dtype);
+    let baseline: Tensor<4> = case.tensor("baseline", &device, dtype);
+    let noise: Tensor<5> = case.tensor("noise", &device, dtype);
+    let noise = |n: usize| -> Tensor<4> { noise.clone().narrow(0, n, 1).reshape([2, 1, 6, 6]) };
+    let features = Features::patches([1, 6, 6], 3);
+    let is = |method: &str, got: Tensor<4>, dtype| near(&format!("{method} of {name}"), got, want.values(method), dtype);
+
+    let others = [baseline.clone(), noise(0).narrow(0, 0, 1), noise(1).narrow(0, 0, 1)];
+    let places = [[0.25, 0.75], [0.5, 0.125], [0.875, 0.375]];
+    let points = others.into_iter().zip(places).enumerate().map(|(n, (baseline, at))| PathPoint { noise: noise(n), baseline, at: at.to_vec() });
+    is("gradient_shap", gradient_shap(x.clone(), points, CLASSES, forward), dtype);
+
+    let orders = [[1, 0], [1, 0], [0, 1], [1, 0]].map(Vec::from);
+    is("feature_permutation", feature_permutation(x.clone(), &features, &orders, CLASSES, forward), dtype);
+
+    let shap = kernel_shap(x.clone(), baseline.clone(), &features, &all_coalitions(4), CLASSES, forward);
+    is("shapley_values", shap.clone(), dtype);
+    // Captum's regressions are in f32, whatever the network.
+    is("kernel_shap", shap, DType::F32);
+    let samples = [[1, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 0], [0, 1, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
+        .map(|s| s.map(|z| z == 1).to_vec());
+    for (method, locality) in [
+        ("lime_cosine", Locality { distance: Distance::Cosine, width: 0.5, ridge: 0.0 }),
+        ("lime_euclidean", Locality { distance: Distance::Euclidean, width: 3.0, ridge: 0.25 }),
+    ] {
+        is(method, lime(x.clone(), baseline.clone(), &features, &samples, locality, CLASSES, forward), DType::F32);
+    }
+}
+
+/// Of one unit of the hidden activation.
+fn check_of_units(case: &Reference, dtype: DType) {
+    const UNIT: usize = 3;
+    let (name, want) = (case.text("name"), case.get("results"));
+    let device = device().autodiff();
+    let network = Named(&name, Waves { device: &device, dtype });
+    let x: Tensor<4> = case.tensor("x", &device, dtype);
+    let baseline: Tensor<4> = case.tensor("baseline", &device, dtype);
+    let is = |method: &str, got: Option<Tensor<4>>| near(&format!("{method} of {name}"), got.expect("the site"), want.values(method), dtype);
+    is("neuron_gradient", neuron_gradient((HIDDEN, None), UNIT, x.clone(), |x, tap| network.run(x, tap)));
+    let conductance = neuron_conductance((HIDDEN, None), UNIT, x, baseline, CLASSES, 12, |x, tap| network.run(x, tap));
+    is("neuron_conductance", conductance);
 }

@@ -5,6 +5,7 @@ use crate::{
     cli::PredictArgs,
     config::Config,
     eval::Trained,
+    explain,
     found::Found,
     loaded::Loaded,
     predict,
@@ -210,10 +211,7 @@ pub(crate) type Maps = (Vec<Vec<f32>>, [usize; 2]);
 /// Grad-CAM of some images `[B, C, H, W]` on an autodiff device.
 pub(crate) fn heat<M: ImageClassifier>(model: &M, images: Tensor<4>, classes: &[usize]) -> Option<Maps> {
     let model = model.clone().train().freeze();
-    let maps = grad_cam(M::SPATIAL?, classes, |tap| model.forward_with(images, tap))?;
-    let [_, h, w] = maps.dims();
-    let values: Vec<f32> = maps.into_data().iter::<f32>().collect();
-    Some((values.chunks(h * w).map(<[f32]>::to_vec).collect(), [h, w]))
+    grad_cam(M::SPATIAL?, classes, |tap| model.forward_with(images, tap)).map(explain::each)
 }
 
 /// Softmax in f64 on the host: one order of operations, whatever the backend.

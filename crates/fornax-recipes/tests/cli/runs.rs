@@ -50,7 +50,25 @@ fn train_eval_predict_inspect() {
         assert!(classes.len() == 10 && (sum - 1.0).abs() < 1e-6);
         assert!(answer["predictions"][0]["fitting"].to_string().contains("inverted"));
         assert!(f.path().join("why/one.grad-cam.png").is_file());
-        for method in ["saliency", "input-x-gradient", "integrated-gradients", "smooth-grad", "occlusion", "feature-ablation", "shapley-sampling"] {
+        let methods = [
+            "grad-cam-plus-plus",
+            "guided-grad-cam",
+            "saliency",
+            "input-x-gradient",
+            "integrated-gradients",
+            "smooth-grad",
+            "gradient-shap",
+            "guided-backprop",
+            "deconvolution",
+            "deep-lift",
+            "lrp",
+            "occlusion",
+            "feature-ablation",
+            "shapley-sampling",
+            "kernel-shap",
+            "lime",
+        ];
+        for method in methods {
             good(f.path(), &["predict", "run", "one.png", "--explain", method, "--out", "why"]);
             let map = image::open(f.path().join(format!("why/one.{method}.png"))).unwrap().to_rgb8();
             // The hottest place is red, and most of the picture is not.
@@ -58,7 +76,7 @@ fn train_eval_predict_inspect() {
             assert!(0 < red && red < map.pixels().count() / 2, "{method}: {red}");
         }
         let unknown = bad(f.path(), &[2], &["predict", "run", "one.png", "--explain", "tea-leaves"]);
-        assert!(unknown.contains("grad-cam, saliency") && unknown.contains("`tea-leaves`"), "{unknown}");
+        assert!(unknown.contains("guided-grad-cam, saliency") && unknown.contains("`tea-leaves`"), "{unknown}");
 
         let hash = good(f.path(), &["inspect", "run", "--hash"]);
         let last = hash.lines().last().unwrap();
