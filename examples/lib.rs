@@ -16,6 +16,8 @@ mod book {
         mod data {}
         #[doc = include_str!("../docs/en/src/checkpoints.md")]
         mod checkpoints {}
+        #[doc = include_str!("../docs/en/src/explanations.md")]
+        mod explanations {}
         #[doc = include_str!("../docs/en/src/privacy.md")]
         mod privacy {}
         #[doc = include_str!("../docs/en/src/extending.md")]
@@ -41,6 +43,8 @@ mod book {
         mod data {}
         #[doc = include_str!("../docs/zh/src/checkpoints.md")]
         mod checkpoints {}
+        #[doc = include_str!("../docs/zh/src/explanations.md")]
+        mod explanations {}
         #[doc = include_str!("../docs/zh/src/privacy.md")]
         mod privacy {}
         #[doc = include_str!("../docs/zh/src/extending.md")]
