@@ -63,11 +63,13 @@ class Cnn(nn.Module):
 
 
 def lrp(net, rules, x, target):
-    """Captum's, with a rule for each kind of layer."""
+    """Captum's, with a rule for each kind of layer; where a rule has no ε of its own, next to none."""
     for module in net.modules():
-        for kind, rule in rules.items():
+        for kind, rule in ({nn.MaxPool2d: lambda: EpsilonRule(1e-15)} | rules).items():
             if isinstance(module, kind):
                 module.rule = rule()
+                if isinstance(module.rule, Alpha1_Beta0_Rule):
+                    module.rule.STABILITY_FACTOR = 1e-15
     return LRP(net).attribute(x, target=target)
 
 

@@ -20,7 +20,7 @@ use fornax_layers::dissect::{Piece, What};
 /// If the model has layers that are no dense layer, convolution, activation or max-pooling.
 ///
 /// # Panics
-/// If `x` is on a device without autodiff, or the classes are not one an example.
+/// If `x` is on a device without autodiff, the classes are not one an example, or the model wants a [`junction`](fornax_layers::dissect::junction).
 pub fn deep_lift<const D: usize>(
     x: Tensor<D>,
     baseline: Tensor<D>,

@@ -5,13 +5,14 @@ use fornax_layers::{Site, Tap};
 /// A tap that adds a leaf of zeros at one site, so that the site's gradient can be read. For [`grad_cam`].
 #[derive(Debug)]
 pub struct CamTap {
-    site: Site,
+    /// None for one that only lets pass.
+    site: Option<Site>,
     seen: Option<(Tensor<4>, Tensor<4>)>,
 }
 
 impl Tap for CamTap {
     fn tap<const D: usize>(&mut self, site: Site, x: Tensor<D>) -> Tensor<D> {
-        if site != self.site || D != 4 {
+        if Some(site) != self.site || D != 4 {
             return x;
         }
         let dims = x.dims();
@@ -24,7 +25,7 @@ impl Tap for CamTap {
 }
 
 impl CamTap {
-    pub(crate) fn new(site: Site) -> Self {
+    pub(crate) fn new(site: Option<Site>) -> Self {
         Self { site, seen: None }
     }
 }
@@ -47,7 +48,7 @@ pub fn grad_cam(site: Site, classes: &[usize], forward: impl FnOnce(&mut CamTap)
 
 /// Activation and gradient of the classes' logits at a site, without autodiff.
 pub(crate) fn read(site: Site, classes: &[usize], forward: impl FnOnce(&mut CamTap) -> Tensor<2>) -> Option<(Tensor<4>, Tensor<4>)> {
-    let mut tap = CamTap::new(site);
+    let mut tap = CamTap::new(Some(site));
     let logits = forward(&mut tap);
     let (activation, leaf) = tap.seen?;
     // Images do not mix in a frozen network, so the gradient of the sum holds each image's own.

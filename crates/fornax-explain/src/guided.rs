@@ -17,7 +17,7 @@ use fornax_layers::{Activation, Site, dissect::What};
 /// If the model has layers that are no dense layer, convolution, activation or max-pooling.
 ///
 /// # Panics
-/// If `x` is on a device without autodiff, or the classes are not one an example.
+/// If `x` is on a device without autodiff, the classes are not one an example, or the model wants a [`junction`](fornax_layers::dissect::junction).
 pub fn guided_backprop<const D: usize>(
     x: Tensor<D>,
     classes: &[usize],
@@ -71,7 +71,7 @@ pub fn guided_grad_cam(
     let [_, _, height, width] = x.dims();
     let Some((activation, at)) = read(site, classes, |tap| forward(x.clone(), tap)) else { return Ok(None) };
     let map = nearest(nearest(cam(activation, at), 2, height), 3, width);
-    let guided = guided_backprop(x, classes, |x| forward(x, &mut CamTap::new(site)))?;
+    let guided = guided_backprop(x, classes, |x| forward(x, &mut CamTap::new(None)))?;
     Ok(Some(guided * map))
 }
 

@@ -65,7 +65,7 @@ pub fn all_coalitions(features: usize) -> Vec<Coalition> {
         (features - 1) as f64 / (choose * (size * (features - size)) as f64)
     };
     let coalition =
-        |bits: usize| Coalition { present: (0..features).map(|f| bits >> f & 1 == 1).collect(), weight: weight(bits.count_ones() as usize) };
+        |bits: usize| Coalition { present: (0..features).map(|f| (bits >> f) & 1 == 1).collect(), weight: weight(bits.count_ones() as usize) };
     (1..(1usize << features).saturating_sub(1)).map(coalition).collect()
 }
 

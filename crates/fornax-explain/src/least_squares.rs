@@ -8,11 +8,9 @@ pub(crate) fn least_squares(rows: &[Vec<f64>], targets: &[f64], weights: &[f64],
     let mut matrix = vec![vec![0.0; count]; count];
     let mut right = vec![0.0; count];
     for ((row, y), w) in rows.iter().zip(targets).zip(weights) {
-        for i in 0..count {
-            right[i] += w * row[i] * y;
-            for j in 0..count {
-                matrix[i][j] += w * row[i] * row[j];
-            }
+        for (i, z) in row.iter().enumerate() {
+            right[i] += w * z * y;
+            matrix[i].iter_mut().zip(row).for_each(|(cell, other)| *cell += w * z * other);
         }
     }
     (0..count).for_each(|i| matrix[i][i] += ridge);

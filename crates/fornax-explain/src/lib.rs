@@ -38,6 +38,7 @@ mod sensitivity;
 mod shapley;
 mod tcav;
 mod tracin;
+mod words;
 
 pub use attention::{AttentionTap, attention_probabilities, attention_rollout, gradient_x_attention};
 pub use curves::{Curve, deletion, insertion};
@@ -70,3 +71,4 @@ pub use sensitivity::sensitivity_max;
 pub use shapley::{random_orders, shapley_sampling};
 pub use tcav::{concept_direction, concept_sensitivity, tcav_score};
 pub use tracin::tracin;
+pub use words::{words_for_page, words_for_terminal};

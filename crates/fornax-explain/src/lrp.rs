@@ -52,7 +52,7 @@ pub fn epsilon_plus(_layer: usize, what: &What) -> LrpRule {
 /// If the model has layers that are no dense layer, convolution, activation or max-pooling.
 ///
 /// # Panics
-/// If `x` is on a device without autodiff, or the classes are not one an example.
+/// If `x` is on a device without autodiff, the classes are not one an example, or the model wants a [`junction`](fornax_layers::dissect::junction).
 pub fn lrp<const D: usize>(
     x: Tensor<D>,
     classes: &[usize],

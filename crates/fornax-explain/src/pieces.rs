@@ -45,7 +45,7 @@ impl<const D: usize> Trace<D> {
             }
             let gradients = from.backward();
             for (piece, found) in self.pieces.iter().zip(found.iter_mut()) {
-                add(found, piece.y.grad(&gradients));
+                add(found, piece.gradient(&gradients));
             }
             add(&mut input, self.input.grad(&gradients));
         };

@@ -9,8 +9,8 @@ use fornax_explain::{
 };
 use fornax_kernels::random::{Key, set_step_key};
 use fornax_layers::{
-    Activation,
-    dissect::{What, dissect},
+    Activation, LinearConfig,
+    dissect::{What, dissect, junction},
 };
 use fornax_testkit::{Reference, Values, assert_close, assert_near, device, devices, reference, to_dtype, uniform, with_parameters};
 
@@ -242,4 +242,19 @@ fn a_model_that_is_not_covered_is_refused_by_name() {
     let site = fornax_layers::Site("elsewhere");
     let frozen = cnn().init(&device).freeze();
     assert!(guided_grad_cam(site, x, &[0], |x, tap| frozen.forward_with(x, tap)).unwrap().is_none());
+}
+
+#[test]
+fn several_layers_may_read_a_junction() {
+    let device = device().autodiff();
+    let linear = |seed, inputs, outputs| any(seed, LinearConfig::new(inputs, outputs).with_bias(false).init(&device));
+    let (first, second, head) = (linear(1, 6, 5), linear(2, 5, 5), linear(3, 5, 3));
+    let forward = |x: Tensor<2>| {
+        // Halved, which is no piece, for two readers.
+        let h = junction(first.forward_activated(x, Activation::Relu) * 0.5);
+        head.forward(second.forward_activated(h.clone(), Activation::Relu) + h)
+    };
+    let x: Tensor<2> = uniform([4, 6], 1, &device, DType::F64);
+    let relevance = lrp(x.clone(), &[0, 1, 2, 0], |_, _| LrpRule::Epsilon(1e-12), forward).unwrap();
+    assert_close(&relevance, &input_x_gradient(x, &[0, 1, 2, 0], forward), 1e-6, 1e-9);
 }

@@ -4,15 +4,20 @@
 //! one. Each piece reads its input from the graph and gives its result as a new leaf, so that a gradient ends there. What is between the
 //! pieces, sums and means and other shapes, stays in the graph. Layers that are neither say their name: see [`Dissected::uncovered`].
 //!
+//! Burn goes back through a graph once. So what several pieces read must be the input of the model or the result of a piece, as it is: in a
+//! model where it is the result of something between them, [`junction`] makes a piece of it.
+//!
 //! Layers take batches first: dimension 0 of every tensor here is `B`.
 
 use burn::module::Param;
-use burn::tensor::{Tensor, module, ops::MaxPoolOptions};
+use burn::tensor::{Gradients, Tensor, module, ops::MaxPoolOptions};
 use fornax_kernels::{activation::Activation, conv::conv2d, linear::linear};
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt, rc::Rc};
 
 /// What a piece does to its input. Parameters are off the graph.
 #[derive(Debug, Clone)]
+// There is one a layer, for the time of a pass.
+#[allow(clippy::large_enum_variant)]
 pub enum What {
     /// `y = x W + b`: `[B, T, 1, K] -> [B, T, 1, N]`
     Linear {
@@ -58,14 +63,28 @@ impl What {
 }
 
 /// A part of a pass.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Piece {
     /// What it does.
     pub what: What,
     /// Its input, in the graph of the leaves before.
     pub x: Tensor<4>,
-    /// Its result: a leaf.
+    /// Its result, off the graph.
     pub y: Tensor<4>,
+    at_leaf: Rc<dyn Fn(&Gradients) -> Option<Tensor<4>>>,
+}
+
+impl Piece {
+    /// The gradient at its result, without autodiff; none where it does not count.
+    pub fn gradient(&self, gradients: &Gradients) -> Option<Tensor<4>> {
+        (self.at_leaf)(gradients)
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Piece").field("what", &self.what).field("x", &self.x).field("y", &self.y).finish_non_exhaustive()
+    }
 }
 
 /// A pass and its pieces.
@@ -122,14 +141,19 @@ pub(crate) fn uncovered(layer: &'static str) {
     });
 }
 
-fn cut(what: What, x: Tensor<4>) -> Tensor<4> {
-    let y = what.forward(x.clone().detach()).detach().require_grad();
+/// The leaf has the shape in which it is read, so that nothing in the graph stands between it and several readers.
+fn cut<const R: usize>(what: What, x: Tensor<4>, shape: impl FnOnce([usize; 4]) -> [usize; R]) -> Tensor<R> {
+    let y = what.forward(x.clone().detach()).detach();
+    let dims = y.dims();
+    let leaf = y.clone().reshape(shape(dims)).detach().require_grad();
+    let read = leaf.clone();
+    let at_leaf = Rc::new(move |gradients: &Gradients| read.grad(gradients).map(|gradient| gradient.reshape(dims)));
     PARTS.with_borrow_mut(|parts| {
         if let Some((pieces, _)) = parts {
-            pieces.push(Piece { what, x, y: y.clone() });
+            pieces.push(Piece { what, x, y, at_leaf });
         }
     });
-    y
+    leaf
 }
 
 fn constant<const D: usize>(param: &Param<Tensor<D>>) -> Tensor<D> {
@@ -141,28 +165,34 @@ pub(crate) fn linear_pieces<const R: usize>(x: Tensor<R>, weight: &Param<Tensor<
     let mut shape = x.dims();
     let [inputs, outputs] = weight.dims();
     let rows = shape[1..R - 1].iter().product();
-    let y = cut(What::Linear { weight: constant(weight), bias: bias.map(constant) }, x.reshape([shape[0], rows, 1, inputs]));
+    let x = x.reshape([shape[0], rows, 1, inputs]);
     shape[R - 1] = outputs;
-    activate(then, y.reshape(shape))
+    activate(then, cut(What::Linear { weight: constant(weight), bias: bias.map(constant) }, x, |_| shape))
 }
 
 /// A convolution.
 pub(crate) fn conv_piece(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: [usize; 2], padding: [usize; 2]) -> Tensor<4> {
-    cut(What::Conv { weight: weight.detach(), bias: bias.map(Tensor::detach), stride, padding }, x)
+    cut(What::Conv { weight: weight.detach(), bias: bias.map(Tensor::detach), stride, padding }, x, |shape| shape)
 }
 
 /// An activation.
 pub(crate) fn activate<const R: usize>(activation: Activation, x: Tensor<R>) -> Tensor<R> {
-    if activation == Activation::Identity {
-        return x;
-    }
+    if activation == Activation::Identity { x } else { elementwise(activation, x) }
+}
+
+fn elementwise<const R: usize>(activation: Activation, x: Tensor<R>) -> Tensor<R> {
     let shape = x.dims();
-    cut(What::Activation(activation), x.reshape([shape[0], shape[1..].iter().product(), 1, 1])).reshape(shape)
+    cut(What::Activation(activation), x.reshape([shape[0], shape[1..].iter().product(), 1, 1]), |_| shape)
+}
+
+/// The same, for several layers to read: a piece of its own where a pass is dissected.
+pub fn junction<const R: usize>(x: Tensor<R>) -> Tensor<R> {
+    if dissecting() { elementwise(Activation::Identity, x) } else { x }
 }
 
 /// Max-pooling.
 pub(crate) fn pool_piece(x: Tensor<4>, size: usize, stride: usize, padding: usize) -> Tensor<4> {
-    cut(What::MaxPool { size, stride, padding }, x)
+    cut(What::MaxPool { size, stride, padding }, x, |shape| shape)
 }
 
 /// The maximum over windows that may overlap; what is left at the edge is dropped.
