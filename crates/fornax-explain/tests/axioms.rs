@@ -212,7 +212,7 @@ fn gradient_shap_comes_to_integrated_gradients_and_is_blind_to_what_does_not_mat
     let largest = integrated.iter().fold(0f64, |most, value| most.max(value.abs()));
     let error = |values: Vec<f64>| values.iter().zip(&integrated).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
     let (few, many) = (error(shap(1)), error(shap(2000)));
-    assert!(many < 0.02 && many < few, "{many} {few}");
+    assert!(many < 0.03 && many < few, "{many} {few}");
     let values = shap(3);
     assert!((values[0] - values[1]).abs() < 1e-12 && values[5].abs() < 1e-12, "{values:?}");
     let points: Vec<_> = random_points(Key::new(5), 50, 0.5, &x, &x).collect();

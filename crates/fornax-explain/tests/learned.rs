@@ -33,7 +33,7 @@ fn a_probe_reads_what_is_there_and_nothing_else() {
         let probe = LinearProbe::fit(&x.clone().narrow(0, 0, 40), &classes[..40], 2, 1e-3);
         probe.accuracy(&x.clone().narrow(0, 40, 20), &classes[40..])
     };
-    assert!(held_out(&there) >= 0.9 && held_out(&noise) <= 0.75, "{} {}", held_out(&there), held_out(&noise));
+    assert!(held_out(&there) >= 0.85 && held_out(&noise) <= 0.75, "{} {}", held_out(&there), held_out(&noise));
 }
 
 #[test]

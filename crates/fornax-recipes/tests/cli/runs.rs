@@ -50,9 +50,11 @@ fn train_eval_predict_inspect() {
         assert!(classes.len() == 10 && (sum - 1.0).abs() < 1e-6);
         assert!(answer["predictions"][0]["fitting"].to_string().contains("inverted"));
         assert!(f.path().join("why/one.grad-cam.png").is_file());
+        for method in ["grad-cam-plus-plus", "guided-grad-cam"] {
+            good(f.path(), &["predict", "run", "one.png", "--explain", method, "--out", "why"]);
+            assert!(f.path().join(format!("why/one.{method}.png")).is_file());
+        }
         let methods = [
-            "grad-cam-plus-plus",
-            "guided-grad-cam",
             "saliency",
             "input-x-gradient",
             "integrated-gradients",
