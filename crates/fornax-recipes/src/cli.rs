@@ -151,8 +151,9 @@ pub(crate) struct PredictArgs {
     /// Classes, or ways to say a word, to print.
     #[arg(long, default_value_t = 3)]
     pub(crate) top_k: usize,
-    /// Also write where the network looked: grad-cam, saliency, input-x-gradient, integrated-gradients, smooth-grad, occlusion,
-    /// feature-ablation or shapley-sampling.
+    /// Also write where the network looked: grad-cam, grad-cam-plus-plus, guided-grad-cam, saliency, input-x-gradient, integrated-gradients,
+    /// smooth-grad, gradient-shap, guided-backprop, deconvolution, deep-lift, lrp, occlusion, feature-ablation, shapley-sampling, kernel-shap
+    /// or lime.
     #[arg(long, value_name = "METHOD")]
     pub(crate) explain: Option<String>,
     /// Where --explain writes. [default: the present folder]
