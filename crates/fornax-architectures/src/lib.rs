@@ -23,6 +23,7 @@ mod generate;
 mod gpt;
 mod lenet;
 mod llama;
+mod looks;
 mod mlp;
 mod resnet;
 mod search;
@@ -123,4 +124,11 @@ pub trait EncoderDecoder: Module + StepDecoder {
     /// # Panics
     /// As [`EncoderDecoder::start`].
     fn forward(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Tensor<3>;
+
+    /// How much each step of known targets looks at each symbol of its source in the last attention from the one to the other, the mean over heads; each step's
+    /// share of all symbols is 1, and of padding 0. Nothing of a model that has no such attention: `[B, S], [B, T] -> [B, T, S]`
+    ///
+    /// # Panics
+    /// As [`EncoderDecoder::start`].
+    fn looks(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Option<Tensor<3>>;
 }

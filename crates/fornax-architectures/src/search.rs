@@ -103,15 +103,21 @@ pub fn search<D: StepDecoder>(model: &D, state: D::State, limits: &[usize], beam
 
 /// The best continuations of the beginnings of one sequence, best first: probability, number of the beginning, symbol.
 fn continuations(group: &[Beginning], logits: &[f32], classes: usize, end: usize, limit: usize, width: usize) -> Vec<(f64, usize, usize)> {
-    let mut all = vec![];
+    // As many as are kept, best first: of thousands of symbols most need no look but the one that leaves them out.
+    let mut best: Vec<(f64, usize, usize)> = Vec::with_capacity(width + 1);
     for (number, (row, logits)) in group.iter().zip(logits.chunks_exact(classes)).enumerate() {
         let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let sum: f64 = logits.iter().map(|&x| (f64::from(x) - most).exp()).sum();
         let log_p = |x: f32| row.log_probability + f64::from(x) - most - sum.ln();
         let may = |symbol: &usize| row.symbols.len() < limit || *symbol == end;
-        all.extend((0..classes).filter(may).map(|symbol| (log_p(logits[symbol]), number, symbol)));
+        for symbol in (0..classes).filter(may) {
+            let p = log_p(logits[symbol]);
+            if best.len() < width || best[width - 1].0 < p {
+                // Behind its equals.
+                best.insert(best.partition_point(|one| one.0 >= p), (p, number, symbol));
+                best.truncate(width);
+            }
+        }
     }
-    all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    all.truncate(width);
-    all
+    best
 }

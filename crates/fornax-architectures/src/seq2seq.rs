@@ -1,4 +1,4 @@
-use crate::{EncoderDecoder, StepDecoder};
+use crate::{EncoderDecoder, StepDecoder, looks::Looks};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_layers::{
@@ -167,6 +167,12 @@ impl EncoderDecoder for Seq2Seq {
 
     fn forward(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Tensor<3> {
         self.forward_with(sources, targets, &mut NoTap)
+    }
+
+    fn looks(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Option<Tensor<3>> {
+        let mut looks = Looks::default();
+        self.forward_with(sources, targets, &mut looks);
+        looks.0
     }
 }
 

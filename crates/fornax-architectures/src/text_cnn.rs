@@ -134,16 +134,29 @@ impl TextCnn {
     /// # Panics
     /// If a word is not below `V`, lengths are not one a sentence, or one is above `T`.
     pub fn forward_with<S: Tap>(&self, words: Tensor<2, Int>, lengths: Option<&[usize]>, tap: &mut S) -> Tensor<2> {
-        let learned = self.embedding.forward(words.clone());
-        let x = if self.learned { learned } else { learned.detach() };
-        let x = match &self.kept {
-            Some(kept) => Tensor::cat(vec![kept.forward(words).detach(), x], 2),
-            None => x,
-        };
-        let x = tap.tap(Self::WORDS, zero_padding(x, lengths));
+        let x = tap.tap(Self::WORDS, zero_padding(self.embed(words), lengths));
         let pooled = self.filters.iter().map(|filters| filters.forward(x.clone(), lengths)).collect();
         let pooled = tap.tap(Self::POOLED, Tensor::cat(pooled, 1));
         self.scores(self.dropout.forward(pooled))
+    }
+
+    /// The vectors of words, those that are kept before those that are learned: `[B, T] -> [B, T, D]`
+    ///
+    /// # Panics
+    /// If a word is not below `V`.
+    pub fn embed(&self, words: Tensor<2, Int>) -> Tensor<3> {
+        let learned = self.embedding.forward(words.clone());
+        let x = if self.learned { learned } else { learned.detach() };
+        match &self.kept {
+            Some(kept) => Tensor::cat(vec![kept.forward(words).detach(), x], 2),
+            None => x,
+        }
+    }
+
+    /// Logits of words that are given as vectors: `[B, T, D] -> [B, K]`
+    pub fn classify(&self, vectors: Tensor<3>) -> Tensor<2> {
+        let pooled = self.filters.iter().map(|filters| filters.forward(vectors.clone(), None)).collect();
+        self.scores(self.dropout.forward(Tensor::cat(pooled, 1)))
     }
 
     /// Logits: `[B, T] -> [B, K]`

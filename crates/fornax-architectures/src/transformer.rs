@@ -1,4 +1,4 @@
-use crate::{EncoderDecoder, StepDecoder};
+use crate::{EncoderDecoder, StepDecoder, looks::Looks};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_layers::{
@@ -213,6 +213,12 @@ impl EncoderDecoder for Transformer {
     /// What stands behind a target's end is not seen before it, so that lengths of targets do not count.
     fn forward(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Tensor<3> {
         self.forward_with(sources, targets.0, &mut NoTap)
+    }
+
+    fn looks(&self, sources: (Tensor<2, Int>, &[usize]), targets: (Tensor<2, Int>, &[usize])) -> Option<Tensor<3>> {
+        let mut looks = Looks::default();
+        self.forward_with(sources, targets.0, &mut looks);
+        looks.0
     }
 }
 

@@ -165,5 +165,7 @@ fn named_activations_are_seen() {
     let device = device();
     let (model, mut record) = (config(2, 1).init(&device), Record::default());
     model.forward_with((sources(0, &device), &SOURCE_LENGTHS), (inputs(0, &device), &TARGET_LENGTHS), &mut record);
+    let looks = model.looks((sources(0, &device), &SOURCE_LENGTHS), (inputs(0, &device), &TARGET_LENGTHS)).expect("it looks");
+    assert_eq!(looks.dims(), [3, 5, 6]);
     assert_eq!(record.0, [(Seq2Seq::ENCODED, vec![3, 6, 6]), (Seq2Seq::DECODED, vec![3, 5, 6]), (Seq2Seq::WEIGHTS, vec![3, 5, 6])]);
 }

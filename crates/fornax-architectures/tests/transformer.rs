@@ -10,6 +10,7 @@ use fornax_kernels::{
     cross_entropy::cross_entropy,
     random::{Key, set_step_key},
 };
+use fornax_layers::{NoTap, Tap};
 use fornax_optimizers::{Adam, Gradients, Optimizer, PerTensor};
 use fornax_testkit::{Values, assert_close, bits, check_module_gradients, device, devices, parameters};
 use fornax_weights::{count_trainable, load_state, state};
@@ -159,4 +160,44 @@ fn a_batch_is_learned_by_heart_and_written() {
             assert_eq!(labels, [&[0, 4][..], &[1, 2, 3, 3], &[]], "{beam:?}");
         }
     }
+}
+
+#[test]
+fn where_each_step_looks_is_what_its_output_is_made_of() {
+    for device in devices() {
+        for norm_first in [false, true] {
+            let model = model(config(norm_first), 4, &device);
+            let (read, written) = ((sources(0, &device), &SOURCE_LENGTHS[..]), (inputs(0, &device), &TARGET_LENGTHS[..]));
+            let looks = model.looks(read.clone(), written.clone()).expect("a Transformer looks");
+            assert_eq!(looks.dims(), [3, 5, 6]);
+            let shares: Vec<f32> = looks.into_data().iter::<f32>().collect();
+            for (row, shares) in shares.chunks_exact(6).enumerate() {
+                let (seen, hidden) = shares.split_at(SOURCE_LENGTHS[row / 5]);
+                assert!((seen.iter().sum::<f32>() - 1.0).abs() < 1e-5 && hidden.iter().all(|share| *share == 0.0), "{shares:?}");
+            }
+            // Values weighted by them are what attention gives.
+            let (x, bias) = model.encode(read.0, read.1, &mut NoTap);
+            let cross = &model.decoder[1].cross;
+            let memory = cross.remember(x.clone());
+            let weighted = cross.weights(x.clone(), &memory, Some(bias.clone())).matmul(memory.v.clone());
+            let want = cross.proj.forward(weighted.swap_dims(1, 2).reshape([3, 6, 8]));
+            let found = cross.forward(x, &memory, Some(bias));
+            let want: Vec<f64> = want.into_data().iter::<f64>().collect();
+            let found: Vec<f64> = found.into_data().iter::<f64>().collect();
+            assert!(found.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {want:?}");
+        }
+    }
+}
+
+/// Only looks.
+struct Eyes;
+
+impl Tap for Eyes {}
+
+#[test]
+fn looking_changes_no_logit() {
+    let device = device();
+    let model = model(config(true), 5, &device);
+    let seen = model.forward_with((sources(0, &device), &SOURCE_LENGTHS), inputs(0, &device), &mut Eyes);
+    assert!(bits(&seen) == bits(&logits(&model, [0, 0], &device)));
 }

@@ -1,5 +1,6 @@
 //! Data for training: data sets by name, readers that trust no file, augmentation and loaders that are pure functions of
-//! (seed, epoch, index). Knows no model and no tensor: images are bytes or floats, `[C, H, W]`, channels first; series are floats, `[T, D]`, step by step.
+//! (seed, epoch, index). Knows no model and no tensor: images are bytes or floats, `[C, H, W]`, channels first; series are floats, `[T, D]`, step by step;
+//! texts are texts, or numbers of a tokenizer's pieces.
 //!
 //! ```
 //! # fn main() -> Result<(), fornax_data::DataError> {
@@ -39,6 +40,8 @@ mod sets;
 mod signal;
 mod sound_dataset;
 mod sound_set;
+mod text_pairs;
+mod tokenizer;
 pub mod ts;
 mod warp;
 
@@ -54,10 +57,12 @@ pub use sentence_set::SentenceSet;
 pub use series::{Padded, SeriesExample, SeriesSet, pad};
 pub use series_augment::SeriesAugment;
 pub use sets::{
-    CMUDICT, Content, DATA_SETS, DataSet, ELECTRICITY, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, MOVIE_SENTENCES, Readers, RemoteFile,
+    CMUDICT, Content, DATA_SETS, DataSet, ELECTRICITY, FASHION_MNIST, FSDD, JAPANESE_VOWELS, MNIST, MOVIE_SENTENCES, MULTI30K, Readers, RemoteFile,
     TINY_SHAKESPEARE, find,
 };
 pub use signal::Signal;
 pub use sound_dataset::{SoundDataset, SoundFeatures};
 pub use sound_set::SoundSet;
+pub use text_pairs::TextPairs;
+pub use tokenizer::{Tokenizer, TokenizerKind};
 pub use warp::Warp;

@@ -1,4 +1,4 @@
-use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SentenceSet, SeriesSet, Signal, SoundSet, Split, sentences};
+use crate::{Content, DataError, DataSet, ImageSet, PairSet, Readers, SentenceSet, SeriesSet, Signal, SoundSet, Split, TextPairs, sentences};
 use std::{
     env,
     ffi::OsString,
@@ -127,6 +127,17 @@ impl Resolved {
         match &self.set.content {
             Content::Pairs(readers) => self.read(readers, split),
             other => Err(self.holds(other, "pairs")),
+        }
+    }
+
+    /// Reads one split of translations.
+    ///
+    /// # Errors
+    /// As [`Resolved::load`].
+    pub fn load_translations(&self, split: Split) -> Result<TextPairs, DataError> {
+        match &self.set.content {
+            Content::Translations(readers) => self.read(readers, split),
+            other => Err(self.holds(other, "translations")),
         }
     }
 

@@ -7,6 +7,7 @@ mod fsdd;
 mod japanese_vowels;
 mod mnist;
 pub(crate) mod movie_sentences;
+mod multi30k;
 mod shakespeare;
 
 pub use cmudict::CMUDICT;
@@ -16,13 +17,14 @@ pub use fsdd::FSDD;
 pub use japanese_vowels::JAPANESE_VOWELS;
 pub use mnist::MNIST;
 pub use movie_sentences::MOVIE_SENTENCES;
+pub use multi30k::MULTI30K;
 pub use shakespeare::TINY_SHAKESPEARE;
 
-use crate::{DataError, ImageSet, PairSet, SentenceSet, SeriesSet, Signal, SoundSet, Split, idx};
+use crate::{DataError, ImageSet, PairSet, SentenceSet, SeriesSet, Signal, SoundSet, Split, TextPairs, idx};
 use std::path::{Path, PathBuf};
 
 /// Every data set that has a name.
-pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT, ELECTRICITY, MOVIE_SENTENCES];
+pub const DATA_SETS: &[DataSet] = &[MNIST, FASHION_MNIST, JAPANESE_VOWELS, TINY_SHAKESPEARE, FSDD, CMUDICT, MULTI30K, ELECTRICITY, MOVIE_SENTENCES];
 
 /// A data set by its name.
 pub fn find(name: &str) -> Option<&'static DataSet> {
@@ -65,6 +67,8 @@ pub enum Content {
     Sounds(Readers<SoundSet>),
     /// Sequences of symbols with what they become.
     Pairs(Readers<PairSet>),
+    /// Sentences with their translations.
+    Translations(Readers<TextPairs>),
     /// Measurements of which the end is to be forecast.
     Signal(Readers<Signal>),
     /// Sentences with a class each: the function gives those that come with this crate, all in one; for those in files see [`crate::sentences`].
@@ -97,6 +101,7 @@ impl Content {
             Self::Text(_) => "text",
             Self::Sounds(_) => "recordings",
             Self::Pairs(_) => "pairs",
+            Self::Translations(_) => "translations",
             Self::Signal(_) => "signals",
             Self::Sentences(_) => "sentences",
         }

@@ -31,7 +31,7 @@ impl Job for Audit<'_> {
     fn run<T: Task>(self, task: T) -> Result<u8> {
         let Self { args, trained } = self;
         let Trained { run, device, path, .. } = trained;
-        let opened = task.open(&run.config, args.data.as_deref().or(run.data.as_deref()))?;
+        let opened = task.open(run, args.data.as_deref().or(run.data.as_deref()))?;
         ui::note(&opened.about);
         let model = trained.load(task.model(&run.classes, device))?;
         let losses = |split: Split| task.example_losses(run, &(opened.load)(split)?, &model, device);

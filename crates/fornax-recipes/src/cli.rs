@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Attack a run's best checkpoint: does it tell the examples that it was trained on from others?
     Audit(AuditArgs),
-    /// Classify pictures or recordings, or say words, with a run's best checkpoint.
+    /// Classify pictures or recordings, say words, or translate, with a run's best checkpoint.
     Predict(PredictArgs),
     /// Go on with a text by a run's best checkpoint.
     Generate(GenerateArgs),
@@ -143,14 +143,18 @@ pub(crate) struct AuditArgs {
 pub(crate) struct PredictArgs {
     /// A run's folder, or one of its checkpoints.
     pub(crate) run: PathBuf,
-    /// Pictures (PNG, JPEG, PPM) or folders of them; WAV files; words, or files with one a line; tables (CSV) to forecast.
+    /// Pictures (PNG, JPEG, PPM) or folders of them; WAV files; words or sentences, or files with one a line, `-` for standard
+    /// input; tables (CSV) to forecast.
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) compute: Compute,
-    /// Classes, or ways to say a word, to print.
+    /// Classes, or ways to say a word, to print; of a sentence only the best translation is, and so many with --json.
     #[arg(long, default_value_t = 3)]
     pub(crate) top_k: usize,
+    /// Words and sentences: beginnings that the search keeps. [default: the recipe's]
+    #[arg(long)]
+    pub(crate) beam: Option<usize>,
     /// Also write where the network looked: grad-cam, grad-cam-plus-plus, guided-grad-cam, saliency, input-x-gradient, integrated-gradients,
     /// smooth-grad, gradient-shap, guided-backprop, deconvolution, deep-lift, lrp, occlusion, feature-ablation, shapley-sampling, kernel-shap
     /// or lime.

@@ -13,6 +13,7 @@ use crate::{
 };
 use anyhow::Result;
 use burn::tensor::Device;
+use fornax_architectures::TransformerConfig;
 use fornax_kernels::device::BackendName;
 use fornax_optimizers::{
     Rule, RuleConfig, RuleError, Schedule,
@@ -67,6 +68,10 @@ impl Config {
             return Err(usage(
                 "data.kind and model.name do not go together: gpt, llama and char-rnn learn from text, sequence from series or sounds, frames and transcriber from utterances, seq2seq and transformer from pairs, forecaster from a signal, text-cnn from sentences, the others from images",
             ));
+        }
+        let own_symbols = matches!(&self.data, DataConfig::Pairs(data) if data.tokenizer.is_none());
+        if own_symbols && matches!(self.model, ModelConfig::Transformer(TransformerConfig { shared: true, .. })) {
+            return Err(usage("model.shared must be false: sources and targets have alphabets of their own"));
         }
         self.model.validate().map_err(field("model"))?;
         self.trainer.validate().map_err(|(name, why)| field("trainer")((name.into(), why)))

@@ -128,7 +128,7 @@ impl Job for Eval<'_> {
     fn run<T: Task>(self, task: T) -> Result<Measured> {
         let Self { args, split, trained, quiet } = self;
         let Trained { run, device, .. } = trained;
-        let opened = task.open(&run.config, args.data.as_deref().or(run.data.as_deref()))?;
+        let opened = task.open(run, args.data.as_deref().or(run.data.as_deref()))?;
         if !quiet {
             ui::note(&opened.about);
         }

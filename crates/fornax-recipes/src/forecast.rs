@@ -55,7 +55,8 @@ impl Task for Forecast {
 
     const EXAMPLES: &'static str = "steps";
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Data>> {
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, Data>> {
+        let config = &run.config;
         let set = fornax_data::find(config.data.name()).context("the name was checked before")?;
         let found = fornax_data::resolve(set, given)?;
         let (about, model, calibrate) = (found.describe(), self.0.clone(), config.data.signal().calibrate);
@@ -156,7 +157,7 @@ impl Task for Forecast {
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
         let model = trained.load(self.0.init(&trained.device))?;
-        let train = (self.open(&trained.run.config, trained.run.data.as_deref())?.load)(Split::Train)?;
+        let train = (self.open(&trained.run, trained.run.data.as_deref())?.load)(Split::Train)?;
         let levels = &self.0.quantiles;
         let mut answers = vec![];
         for path in &args.inputs {

@@ -37,8 +37,8 @@ impl Task for Frames {
 
     const EXAMPLES: &'static str = "utterances";
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Utterances>> {
-        utterances::open(config, &self.0, SILENCE, given)
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, Utterances>> {
+        utterances::open(&run.config, &self.0, SILENCE, given)
     }
     fn classes(&self, train: &Utterances, _valid: &Utterances) -> Vec<String> {
         train.words().iter().cloned().chain([SILENCE.into()]).collect()

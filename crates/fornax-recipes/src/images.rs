@@ -39,7 +39,8 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for Images<F> {
     const EXAMPLES: &'static str = "images";
     const EXPLAINS: bool = true;
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, ImageSet>> {
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, ImageSet>> {
+        let config = &run.config;
         let found = Found::of(config, given)?;
         Ok(Opened { about: found.describe(), load: Box::new(move |split: Split| found.load(split, config)) })
     }

@@ -1,6 +1,7 @@
 //! The `fornax` binary: recipes that train, evaluate and predict.
 #![recursion_limit = "256"]
 
+mod answers;
 mod audit;
 mod bench;
 mod cli;
@@ -10,6 +11,7 @@ mod digit;
 mod error;
 mod eval;
 mod explain;
+mod explain_words;
 mod extras;
 mod forecast;
 mod found;
@@ -22,7 +24,6 @@ mod overrides;
 mod pairs;
 mod predict;
 mod privacy;
-mod pronounce;
 mod recipes;
 mod schedule_view;
 mod sentences;
@@ -30,6 +31,7 @@ mod sequences;
 mod signals;
 mod sounds;
 mod spectrogram;
+mod spelling;
 mod sweep;
 mod sweep_view;
 mod task;

@@ -1,103 +1,175 @@
-//! Sequences of symbols that become others: words and their phonemes.
+//! Sequences of symbols that become others: words and their phonemes, sentences and their translations.
 
 use crate::{
-    bench,
+    answers, bench,
     cli::PredictArgs,
-    config::Config,
+    config::{Config, PairData},
     eval::Trained,
     loaded::Loaded,
-    pronounce,
+    spelling::{Alphabets, Spelling, TOKENIZER, learned},
     task::{Opened, Shown, Task},
     train::RunConfig,
 };
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::{Beam, EncoderDecoder, search};
-use fornax_data::{Loader, PairDataset, PairExample, PairSet, Split};
+use fornax_data::{Loader, PairDataset, PairExample, PairSet, Split, TextPairs, Tokenizer};
 use fornax_kernels::cross_entropy::cross_entropy;
 use fornax_layers::Hypothesis;
-use fornax_trainer::{Evaluation, metrics::SequenceErrors};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use fornax_trainer::{
+    Evaluation,
+    metrics::{Bleu, BleuConfig, BleuTokens, SequenceErrors},
+    report::grid,
+};
+use std::{path::Path, sync::Arc};
 
 /// Sources that an evaluation takes at once.
 const EVAL_BATCH: usize = 256;
-/// Mistakes in a report, and samples in an evaluation.
+/// Mistakes or sentences in a report, and samples in an evaluation.
 const SHOWN: usize = 40;
 const SAMPLES: usize = 5;
+/// Pictures of attention in a report.
+const DRAWN: usize = 2;
 /// The target of padding.
 const NONE: i64 = -1;
+/// Of translations: as people write them, and in small letters.
+const CASED: BleuConfig = BleuConfig { tokens: BleuTokens::Mteval13a, lowercase: false };
+const SMALL: BleuConfig = BleuConfig { lowercase: true, ..CASED };
 
 /// Pairs for an encoder and decoder that the function makes, for so many symbols of sources and of targets.
 pub(crate) struct Pairs<F>(pub(crate) F);
 
-/// The symbols of sources and of targets.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Alphabets<'a> {
-    pub(crate) sources: &'a [String],
-    pub(crate) targets: &'a [String],
+/// Pairs of one split; where they are texts, those and what takes them apart.
+pub(crate) struct Examples {
+    set: PairSet,
+    texts: Option<(TextPairs, Tokenizer)>,
 }
 
-/// Between the two alphabets in a run's list of classes.
-const BECOMES: &str = "→";
-
-impl<'a> Alphabets<'a> {
-    pub(crate) fn of(classes: &'a [String]) -> Self {
-        let mut parts = classes.splitn(2, |class| class == BECOMES);
-        Self { sources: parts.next().unwrap_or_default(), targets: parts.next().unwrap_or_default() }
+impl Examples {
+    fn spelling<'a>(&'a self, run: &'a RunConfig) -> Spelling<'a> {
+        self.texts.as_ref().map_or_else(|| Spelling::Letters(Alphabets::of(&run.classes)), |(_, tokenizer)| Spelling::Pieces(tokenizer))
     }
 
-    fn sizes(&self) -> [usize; 2] {
-        [self.sources.len(), self.targets.len()]
+    /// How far the best that was found is from what is right.
+    fn scores(&self, found: &[Vec<Hypothesis>]) -> Result<[(&'static str, f64); 2]> {
+        let Some((texts, tokenizer)) = &self.texts else {
+            let mut errors = SequenceErrors::default();
+            found.iter().zip(&self.set.targets).for_each(|(found, right)| errors.add(&numbers(&found[0]), right));
+            return Ok([("wer", errors.sequence_rate()), ("per", errors.symbol_rate())]);
+        };
+        let (mut cased, mut small) = (Bleu::new(CASED), Bleu::new(SMALL));
+        for (found, right) in found.iter().zip(&texts.targets) {
+            let translation = Spelling::Pieces(tokenizer).target(&numbers(&found[0]))?;
+            cased.add(&translation, right);
+            small.add(&translation, right);
+        }
+        Ok([("bleu", cased.score()), ("lowercase_bleu", small.score())])
     }
 
-    /// As people read a target.
-    pub(crate) fn target(&self, symbols: impl IntoIterator<Item = usize>) -> String {
-        symbols.into_iter().map(|symbol| self.targets[symbol].as_str()).collect::<Vec<_>>().join(" ")
+    /// The mean loss of a symbol, and what searches find.
+    fn evaluate<M: EncoderDecoder>(&self, run: &RunConfig, model: &M, searches: &[(&str, Beam)], device: &Device) -> Result<Evaluation> {
+        let (spelling, mut best) = (self.spelling(run), vec![]);
+        let mut evaluation = Evaluation { examples: self.set.len(), ..Evaluation::default() };
+        evaluation.metrics.insert("loss".into(), loss(model, &self.set, device));
+        for (prefix, beam) in searches {
+            best = written(model, &self.set.sources, *beam, device);
+            evaluation.metrics.extend(self.scores(&best)?.map(|(name, score)| (format!("{prefix}{name}"), score)));
+        }
+        for (source, found) in self.set.sources.iter().zip(&best).take(SAMPLES) {
+            evaluation.samples.push(format!("{}: {}", spelling.source(source)?, spelling.target(&numbers(&found[0]))?));
+        }
+        Ok(evaluation)
     }
+}
 
-    fn source(&self, symbols: &[u32]) -> String {
-        symbols.iter().map(|&symbol| self.sources[symbol as usize].as_str()).collect()
+/// Where the steps that write some targets look in their sources, as pictures: the first few.
+fn looks<M: EncoderDecoder>(
+    spelling: &Spelling<'_>,
+    model: &M,
+    sources: &[Vec<u32>],
+    found: &[Vec<Hypothesis>],
+    device: &Device,
+) -> Result<Vec<(String, String)>> {
+    let mut charts = vec![];
+    for (source, found) in sources.iter().zip(found).take(DRAWN) {
+        let target = numbers(&found[0]);
+        let symbols = |symbols: &[u32]| symbols.iter().map(|&symbol| i64::from(symbol)).collect::<Vec<_>>();
+        let (read, lengths) = padded([symbols(source).into_iter()].into_iter(), 0, device);
+        let input = std::iter::once(model.begin() as i64).chain(symbols(&target)).collect::<Vec<_>>();
+        let (written, steps) = padded([input.into_iter()].into_iter(), 0, device);
+        let Some(shares) = model.looks((read, &lengths), (written, &steps)) else { break };
+        let rows = [spelling.labels(&target, false)?, vec!["(end)".into()]].concat();
+        let shares: Vec<f32> = shares.into_data().iter::<f32>().collect();
+        charts.push((format!("Where each step looks: {}", spelling.source(source)?), grid(&rows, &spelling.labels(source, true)?, &shares)));
     }
+    Ok(charts)
+}
+
+/// A search as a recipe has it, in a beam so wide.
+pub(crate) fn search_of(data: &PairData, width: usize) -> Beam {
+    Beam { length_penalty: data.length_penalty, ..Beam::new(width) }
+}
+
+/// Pairs with symbols of their own, or texts that a tokenizer takes apart: the run's, or for a new run one that learns of the training texts.
+fn load<'a>(run: &'a RunConfig, found: fornax_data::Resolved) -> Result<Box<dyn Fn(Split) -> Result<Examples> + 'a>> {
+    let data = run.config.data.pairs();
+    let limit = |split: Split| match split {
+        Split::Train if data.limit > 0 => data.limit,
+        Split::Valid if data.valid_limit > 0 => data.valid_limit,
+        _ => usize::MAX,
+    };
+    let Some(kind) = data.tokenizer else {
+        return Ok(Box::new(move |split| {
+            let mut set = found.load_pairs(split)?;
+            if !data.stress {
+                set = set.map_targets(|symbol| symbol.trim_end_matches(|c: char| c.is_ascii_digit()).into());
+            }
+            let count = limit(split).min(set.len());
+            Ok(Examples { set: if count < set.len() { set.subset(&(0..count).collect::<Vec<_>>()) } else { set }, texts: None })
+        }));
+    };
+    let texts = move |split: Split| -> Result<TextPairs> { Ok(found.load_translations(split)?.first(limit(split))) };
+    let tokenizer = match learned(run)? {
+        Some(tokenizer) => tokenizer,
+        None => Tokenizer::train(kind, data.pieces, texts(Split::Train)?.lines())?,
+    };
+    Ok(Box::new(move |split| {
+        let texts = texts(split)?;
+        Ok(Examples { set: texts.encode(&tokenizer)?, texts: Some((texts, tokenizer.clone())) })
+    }))
 }
 
 impl<M: EncoderDecoder, F: Fn([usize; 2], &Device) -> M> Task for Pairs<F> {
     type Model = M;
-    type Data = PairSet;
+    type Data = Examples;
     type Source = Loaded<PairDataset, Batch>;
 
-    const EXAMPLES: &'static str = "words";
+    const EXAMPLES: &'static str = "pairs";
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, PairSet>> {
-        let data = config.data.pairs();
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, Examples>> {
+        let data = run.config.data.pairs();
         let set = fornax_data::find(&data.name).context("the name was checked before")?;
         let found = fornax_data::resolve(set, given)?;
-        let about = found.describe();
-        let load = move |split: Split| {
-            let mut pairs = found.load_pairs(split)?;
-            if !data.stress {
-                pairs = pairs.map_targets(|symbol| symbol.trim_end_matches(|c: char| c.is_ascii_digit()).into());
-            }
-            let limit = match split {
-                Split::Train => data.limit,
-                Split::Valid => data.valid_limit,
-                Split::Test => 0,
-            };
-            Ok(if limit > 0 && limit < pairs.len() { pairs.subset(&(0..limit).collect::<Vec<_>>()) } else { pairs })
-        };
-        Ok(Opened { about, load: Box::new(load) })
+        let scores =
+            || format!("bleu is sacreBLEU's {}, lowercase_bleu its {}; beam_ for a beam of {}", CASED.signature(1), SMALL.signature(1), data.beam);
+        let about = if data.tokenizer.is_some() { format!("{}\n{}", found.describe(), scores()) } else { found.describe() };
+        Ok(Opened { about, load: load(run, found)? })
     }
-    fn classes(&self, train: &PairSet, _valid: &PairSet) -> Vec<String> {
-        [&train.source_symbols[..], &[BECOMES.to_string()], &train.target_symbols].concat()
+    fn classes(&self, train: &Examples, _valid: &Examples) -> Vec<String> {
+        Alphabets { sources: &train.set.source_symbols, targets: &train.set.target_symbols }.classes()
     }
-    fn examples(&self, data: &PairSet) -> usize {
-        data.len()
+    fn examples(&self, data: &Examples) -> usize {
+        data.set.len()
+    }
+    fn files(&self, train: &Examples) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        train.texts.iter().map(|(_, tokenizer)| Ok((TOKENIZER, tokenizer.to_json()?.into_bytes()))).collect()
     }
     fn model(&self, classes: &[String], device: &Device) -> M {
         (self.0)(Alphabets::of(classes).sizes(), device)
     }
-    fn source(&self, run: &RunConfig, data: PairSet, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
-        let (config, end) = (&run.config, data.target_symbols.len());
-        let dataset = PairDataset::new(data, config.seed);
+    fn source(&self, run: &RunConfig, data: Examples, device: &Device, overfit: Option<usize>) -> Result<Self::Source> {
+        let (config, end) = (&run.config, data.set.target_symbols.len());
+        let dataset = PairDataset::new(data.set, config.seed);
         let lengths = dataset.lengths();
         let loader = Loader::new(Arc::new(dataset), config.trainer.batch_size, config.seed).with_buckets(lengths);
         let (smoothing, device) = (config.data.pairs().smoothing, device.clone());
@@ -109,49 +181,53 @@ impl<M: EncoderDecoder, F: Fn([usize; 2], &Device) -> M> Task for Pairs<F> {
         let smoothing = batch.smoothing;
         batch.loss(model, smoothing)
     }
-    fn measure(&self, run: &RunConfig, data: &PairSet, model: &M, device: &Device) -> Result<Evaluation> {
-        let alphabets = Alphabets::of(&run.classes);
-        let width = run.config.data.pairs().beam;
-        let mut metrics = BTreeMap::from([("loss".to_string(), loss(model, data, device))]);
-        let mut best = vec![];
-        for (prefix, beam) in [("", Beam::GREEDY), ("beam_", Beam::new(width))].into_iter().take(if width > 1 { 2 } else { 1 }) {
-            best = written(model, &data.sources, beam, device);
-            let mut errors = SequenceErrors::default();
-            best.iter().zip(&data.targets).for_each(|(found, right)| errors.add(&numbers(&found[0]), right));
-            metrics.extend([(format!("{prefix}wer"), errors.sequence_rate()), (format!("{prefix}per"), errors.symbol_rate())]);
-        }
-        let sample = |(source, found): (&Vec<u32>, &Vec<Hypothesis>)| {
-            format!("{}: {}", alphabets.source(source), alphabets.target(found[0].labels.iter().copied()))
-        };
-        let samples = data.sources.iter().zip(&best).take(SAMPLES).map(sample).collect();
-        Ok(Evaluation { examples: data.len(), metrics, samples, ..Evaluation::default() })
+    fn measure(&self, run: &RunConfig, data: &Examples, model: &M, device: &Device) -> Result<Evaluation> {
+        let pairs = run.config.data.pairs();
+        let searches = [("", Beam::GREEDY), ("beam_", search_of(pairs, pairs.beam))];
+        data.evaluate(run, model, &searches[..if pairs.beam > 1 { 2 } else { 1 }], device)
     }
-    fn show(&self, run: &RunConfig, data: &PairSet, model: &M, device: &Device) -> Result<Shown> {
-        let alphabets = Alphabets::of(&run.classes);
-        let best = written(model, &data.sources, Beam::new(run.config.data.pairs().beam), device);
-        let mut wrong: Vec<usize> = (0..data.len()).filter(|&i| !data.targets[i].contains(&numbers(&best[i][0]))).collect();
-        let title = format!("{} of {} validation words are wrong; those of which the model was surest", wrong.len(), data.len());
-        wrong.sort_by(|&a, &b| best[b][0].log_probability.total_cmp(&best[a][0].log_probability));
-        let line = |&i: &usize| {
-            let right: Vec<_> = data.targets[i].iter().map(|right| alphabets.target(right.iter().map(|&symbol| symbol as usize))).collect();
-            let found = &best[i][0];
-            let (word, written) = (alphabets.source(&data.sources[i]), alphabets.target(found.labels.iter().copied()));
-            format!("{word}: {written} ({:.0} %), right: {}\n", 100.0 * found.log_probability.exp(), right.join(" or "))
+    fn watch(&self, run: &RunConfig, data: &Examples, model: &M, device: &Device) -> Result<Evaluation> {
+        match data.texts {
+            Some(_) => data.evaluate(run, model, &[("", Beam::GREEDY)], device),
+            None => self.measure(run, data, model, device),
+        }
+    }
+    fn show(&self, run: &RunConfig, data: &Examples, model: &M, device: &Device) -> Result<Shown> {
+        let (spelling, pairs) = (data.spelling(run), run.config.data.pairs());
+        let (set, beam) = (&data.set, search_of(pairs, pairs.beam));
+        let (mut text, best) =
+            (String::new(), written(model, &set.sources[..if data.texts.is_some() { set.len().min(SHOWN) } else { set.len() }], beam, device));
+        let title = if let Some((texts, _)) = &data.texts {
+            for ((source, right), found) in texts.sources.iter().zip(&texts.targets).zip(&best) {
+                text += &format!("{source}\n    {}\n    right: {}\n", spelling.target(&numbers(&found[0]))?, right.join(" or "));
+            }
+            format!("The first {} validation sentences", best.len())
+        } else {
+            let mut wrong: Vec<usize> = (0..set.len()).filter(|&i| !set.targets[i].contains(&numbers(&best[i][0]))).collect();
+            wrong.sort_by(|&a, &b| best[b][0].log_probability.total_cmp(&best[a][0].log_probability));
+            for &i in wrong.iter().take(SHOWN) {
+                let right = set.targets[i].iter().map(|right| spelling.target(right)).collect::<Result<Vec<_>>>()?;
+                let (word, found) = (spelling.source(&set.sources[i])?, spelling.target(&numbers(&best[i][0]))?);
+                text += &format!("{word}: {found} ({:.0} %), right: {}\n", 100.0 * best[i][0].log_probability.exp(), right.join(" or "));
+            }
+            format!("{} of {} validation words are wrong; those of which the model was surest", wrong.len(), set.len())
         };
-        Ok(Shown { texts: vec![(title, wrong.iter().take(SHOWN).map(line).collect())], ..Shown::default() })
+        let charts = looks(&spelling, model, &set.sources, &best, device)?;
+        Ok(Shown { texts: vec![(title, text)], charts, ..Shown::default() })
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
-        pronounce::words(args, trained, || trained.load(self.model(&trained.run.classes, &trained.device)))
+        answers::texts(args, trained, || trained.load(self.model(&trained.run.classes, &trained.device)))
     }
     fn bench(&self, settings: &bench::Settings, config: &Config) -> Result<bench::Report> {
-        // As many symbols as in CMUdict, and about as long words.
-        let symbols = [27, 39];
+        let (batch, pieces) = (config.trainer.batch_size, config.data.pairs().pieces);
+        // Captions in pieces; or as many symbols as in CMUdict, and about as long words.
+        let (symbols, time) = if config.data.pairs().tokenizer.is_some() { ([pieces, pieces], 16) } else { ([27, 39], 8) };
         let model = (self.0)(symbols, &settings.device.clone().autodiff());
-        bench::pairs(settings, model, symbols, [config.trainer.batch_size, 8, 8])
+        bench::pairs(settings, model, symbols, [batch, time, time])
     }
 }
 
-fn numbers(found: &Hypothesis) -> Vec<u32> {
+pub(crate) fn numbers(found: &Hypothesis) -> Vec<u32> {
     found.labels.iter().map(|&symbol| symbol as u32).collect()
 }
 

@@ -40,7 +40,7 @@ impl Job for Predict<'_> {
     type Output = u8;
     fn run<T: Task>(self, task: T) -> Result<u8> {
         if self.args.explain.is_some() && !T::EXPLAINS {
-            return Err(usage("--explain is for pictures"));
+            return Err(usage("--explain is for pictures and sentences"));
         }
         task.predict(self.args, self.trained)
     }

@@ -15,6 +15,7 @@ mod sentence_cnn;
 mod speech_ctc;
 mod speech_digits;
 mod speech_frames;
+mod translate_de_en;
 
 use crate::{
     config::Config,
@@ -47,6 +48,7 @@ pub(crate) const RECIPES: &[Entry] = &[
     g2p_lstm::ENTRY,
     g2p_transformer::ENTRY,
     sentence_cnn::ENTRY,
+    translate_de_en::ENTRY,
     japanese_vowels::ENTRY,
     speech_digits::ENTRY,
     speech_frames::ENTRY,

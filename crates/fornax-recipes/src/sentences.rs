@@ -1,21 +1,25 @@
 //! Classes of sentences.
 
 use crate::{
+    answers::read,
     bench,
     cli::PredictArgs,
     config::Config,
+    error::usage,
     eval::Trained,
+    explain_words::Sentence,
     images::{Verdict, measure, verdict},
     loaded::Loaded,
-    pronounce::lines,
     task::{Opened, Shown, Task},
     train::RunConfig,
     ui,
 };
 use anyhow::{Context, Result};
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fornax_architectures::{TextCnn, TextCnnConfig};
-use fornax_data::{Loader, SentenceDataset, SentenceExample, SentenceSet, Split, Vocabulary};
+use fornax_data::{Loader, SentenceDataset, SentenceExample, SentenceSet, Split, Vocabulary, sentences::words};
+use fornax_explain::words_for_terminal;
 use fornax_layers::loss::cross_entropy;
 use fornax_trainer::Evaluation;
 use serde_json::json;
@@ -44,9 +48,10 @@ impl Task for Sentences {
     type Source = Loaded<SentenceDataset, Batch>;
 
     const EXAMPLES: &'static str = "sentences";
+    const EXPLAINS: bool = true;
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, SentenceSet>> {
-        let data = config.data.sentences();
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, SentenceSet>> {
+        let data = run.config.data.sentences();
         let set = fornax_data::find(&data.name).context("the name was checked before")?;
         let found = fornax_data::resolve(set, given)?;
         let about = match given {
@@ -108,7 +113,10 @@ impl Task for Sentences {
     }
     fn predict(&self, args: &PredictArgs, trained: &Trained) -> Result<u8> {
         let (classes, words) = parts(&trained.run.classes);
-        let sentences = lines(&args.inputs, "sentence")?;
+        let sentences: Vec<String> = read(&args.inputs, true)?.into_iter().filter(|sentence| !sentence.is_empty()).collect();
+        if sentences.is_empty() {
+            return Err(usage("a sentence is empty: give at least one word"));
+        }
         let vocabulary = Vocabulary::new(words);
         let model = trained.load(self.model(&trained.run.classes, &trained.device))?;
         let mut answers = vec![];
@@ -121,13 +129,23 @@ impl Task for Sentences {
                 order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
                 let top: Vec<_> = order.iter().take(args.top_k.max(1)).map(|&class| (&classes[class], probabilities[class])).collect();
                 let unknown = numbers.iter().filter(|word| **word == 0).count();
+                let worth = args.explain.as_deref().map(|method| explain(&model, numbers, order[0], method)).transpose()?;
+                let said = spoken(sentence);
+                let pairs: Vec<(&str, f64)> = said.iter().map(String::as_str).zip(worth.iter().flatten().copied()).collect();
                 if !args.json {
                     let list: Vec<_> = top.iter().map(|(class, p)| format!("{class} {:.2} %", 100.0 * p)).collect();
                     let unknown = if unknown > 0 { format!("  ({unknown} of {} words unknown)", numbers.len()) } else { String::new() };
                     ui::out(format!("{sentence}: {}{unknown}", list.join("  ")));
+                    if worth.is_some() {
+                        ui::out(if ui::coloured() { words_for_terminal(&pairs) } else { plain(&pairs) });
+                    }
                 }
                 let list: Vec<_> = top.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect();
-                answers.push(json!({"input": sentence, "class": top[0].0, "unknown_words": unknown, "classes": list}));
+                let mut answer = json!({"input": sentence, "class": top[0].0, "unknown_words": unknown, "classes": list});
+                if worth.is_some() {
+                    answer["words"] = pairs.iter().map(|(word, worth)| json!({"word": word, "worth": worth})).collect();
+                }
+                answers.push(answer);
             }
         }
         if args.json {
@@ -139,6 +157,25 @@ impl Task for Sentences {
         // About as many words as the movie sentences have, and two classes.
         bench::sentences(settings, &TextCnnConfig { vocabulary: 20_000, classes: 2, ..self.0.clone() }, config.trainer.batch_size)
     }
+}
+
+/// A sentence's words as the model sees them.
+fn spoken(sentence: &str) -> Vec<String> {
+    let words = words(sentence);
+    if words.is_empty() { vec![sentence.to_string()] } else { words }
+}
+
+/// What each word is worth for a class.
+fn explain(model: &TextCnn, words: &[u32], class: usize, method: &str) -> Result<Vec<f64>> {
+    let model = model.clone().train().freeze();
+    let device = model.head.weight.device();
+    let batch = Batch::new([(words, 0)].into_iter(), &device);
+    Sentence { vectors: model.embed(batch.words), class, model: &model }.worth(method)
+}
+
+/// Words with what they are worth, where no colour is shown.
+fn plain(words: &[(&str, f64)]) -> String {
+    words.iter().map(|(word, worth)| format!("{word} ({worth:+.3})")).collect::<Vec<_>>().join(" ")
 }
 
 /// What a model says of each sentence, in order.

@@ -95,7 +95,8 @@ impl<F: Fn(&Device) -> SequenceClassifier> Task for Sequences<F> {
 
     const EXAMPLES: &'static str = "sequences";
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Data>> {
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, Data>> {
+        let config = &run.config;
         let (name, width) = (config.data.name(), self.1);
         let set = fornax_data::find(name).context("the name was checked before")?;
         let found = fornax_data::resolve(set, given)?;

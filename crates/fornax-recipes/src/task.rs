@@ -32,11 +32,15 @@ pub(crate) trait Task {
     /// Whether `fornax predict` can show what its model looked at.
     const EXPLAINS: bool = false;
 
-    /// Finds the data, `given` or by the name in the configuration.
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Self::Data>>;
+    /// Finds the data, `given` or by the name in the configuration; what the run learned of them before is in its folder.
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, Self::Data>>;
     /// What the model tells apart: classes, or tokens.
     fn classes(&self, train: &Self::Data, valid: &Self::Data) -> Vec<String>;
     fn examples(&self, data: &Self::Data) -> usize;
+    /// What the run's folder must hold besides, by name, for the model to be used again.
+    fn files(&self, _train: &Self::Data) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        Ok(vec![])
+    }
     /// Draws a model's weights from the step key.
     fn model(&self, classes: &[String], device: &Device) -> Self::Model;
     /// Training batches; only so many, again and again, with `overfit`.
@@ -65,6 +69,10 @@ pub(crate) trait Task {
     /// Goes on from what [`Task::carried`] gave.
     fn carry(&self, _carried: Tensors, _device: &Device) {}
     fn measure(&self, run: &RunConfig, data: &Self::Data, model: &Self::Model, device: &Device) -> Result<Evaluation>;
+    /// Measures while it trains: less, where all of it takes long.
+    fn watch(&self, run: &RunConfig, data: &Self::Data, model: &Self::Model, device: &Device) -> Result<Evaluation> {
+        self.measure(run, data, model, device)
+    }
     /// What the report shows besides numbers.
     fn show(&self, _run: &RunConfig, _data: &Self::Data, _model: &Self::Model, _device: &Device) -> Result<Shown> {
         Ok(Shown::default())
@@ -162,6 +170,6 @@ pub(crate) struct Measure<'a, T: Task> {
 
 impl<T: Task> Evaluate<T::Model> for Measure<'_, T> {
     fn evaluate(&mut self, model: &T::Model) -> Result<Evaluation, TrainError> {
-        self.task.measure(self.run, self.data, model, &self.device).map_err(|why| TrainError::Other(why.into()))
+        self.task.watch(self.run, self.data, model, &self.device).map_err(|why| TrainError::Other(why.into()))
     }
 }

@@ -73,8 +73,8 @@ impl<M: LanguageModel, F: Fn(usize, &Device) -> M> Task for Text<F> {
 
     const EXAMPLES: &'static str = "characters";
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, String>> {
-        open(config, given)
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, String>> {
+        open(&run.config, given)
     }
     fn classes(&self, train: &String, valid: &String) -> Vec<String> {
         let all: BTreeSet<char> = train.chars().chain(valid.chars()).collect();

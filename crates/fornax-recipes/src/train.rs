@@ -42,12 +42,19 @@ pub(crate) struct RunConfig {
     pub(crate) data: Option<PathBuf>,
     /// The names of the classes, or tokens.
     pub(crate) classes: Vec<String>,
+    /// The run's folder, of one that has been begun.
+    #[serde(skip)]
+    pub(crate) folder: Option<PathBuf>,
 }
+
+/// Classes that a report lists.
+const MOST_CLASSES: usize = 500;
 
 impl RunConfig {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("damaged or foreign config: {}", path.display()))
+        let run: Self = serde_json::from_str(&text).with_context(|| format!("damaged or foreign config: {}", path.display()))?;
+        Ok(Self { folder: path.parent().map(Path::to_path_buf), ..run })
     }
 }
 
@@ -67,6 +74,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
             threads: cores(),
             data: None,
             classes: vec![],
+            folder: None,
         }),
     )?;
     if args.show_config {
@@ -107,7 +115,7 @@ impl Job for Train<'_> {
     fn run<T: Task>(self, task: T) -> Result<u8> {
         let Self { args, run, out, device, .. } = &self;
         let mut run = run.clone();
-        let opened = task.open(&run.config, run.data.as_deref())?;
+        let opened = task.open(&run, run.data.as_deref())?;
         ui::note(&opened.about);
         let (train, valid) = ((opened.load)(Split::Train)?, (opened.load)(Split::Valid)?);
         drop(opened);
@@ -115,12 +123,13 @@ impl Job for Train<'_> {
         if !args.resume && (out.join("config.json").exists() || out.join("checkpoints").exists()) {
             anyhow::bail!("{} holds a run already; go on with --resume, or give another --out", out.display());
         }
-        let examples = task.examples(&train);
+        let (examples, files) = (task.examples(&train), task.files(&train)?);
         set_step_key(Key::new(run.config.seed).fold(u64::MAX));
         let model = task.model(&run.classes, device);
         let plan = run.config.private_plan(examples)?;
         let write = |run: &RunConfig| -> Result<RunDir> {
             let folder = RunDir::create(out)?;
+            files.iter().try_for_each(|(name, content)| folder.write(name, content))?;
             folder.write("config.json", &serde_json::to_vec_pretty(run)?)?;
             Ok(folder)
         };
@@ -236,7 +245,7 @@ impl Train<'_> {
             pictures: shown.pictures,
             charts: shown.charts,
             texts: shown.texts,
-            config: serde_json::to_value(&run)?,
+            config: shown_config(&run)?,
         };
         folder.write("report.html", page.html().as_bytes())?;
         ui::note(format!(
@@ -250,6 +259,15 @@ impl Train<'_> {
         }
         Ok(0)
     }
+}
+
+/// The configuration as a report shows it: not every one of thousands of tokens.
+fn shown_config(run: &RunConfig) -> Result<Value> {
+    let mut config = serde_json::to_value(run)?;
+    if run.classes.len() > MOST_CLASSES {
+        config["classes"] = json!(format!("{}, in config.json", run.classes.len()));
+    }
+    Ok(config)
 }
 
 /// As people read it.

@@ -54,8 +54,8 @@ impl Task for Transcripts {
 
     const EXAMPLES: &'static str = "utterances";
 
-    fn open<'a>(&self, config: &'a Config, given: Option<&Path>) -> Result<Opened<'a, Utterances>> {
-        utterances::open(config, &self.0, "the blank", given)
+    fn open<'a>(&self, run: &'a RunConfig, given: Option<&Path>) -> Result<Opened<'a, Utterances>> {
+        utterances::open(&run.config, &self.0, "the blank", given)
     }
     fn classes(&self, train: &Utterances, _valid: &Utterances) -> Vec<String> {
         train.words().to_vec()

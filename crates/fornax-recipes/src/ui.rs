@@ -13,6 +13,11 @@ pub(crate) fn note(line: impl AsRef<str>) {
     let _ = writeln!(stderr(), "{}", line.as_ref());
 }
 
+/// Whether results may be coloured: on a terminal, unless NO_COLOR is set.
+pub(crate) fn coloured() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
 /// One clear line, in red on a terminal.
 pub(crate) fn error(error: &anyhow::Error) {
     let text = format!("{error:#}").replace('\n', " ");

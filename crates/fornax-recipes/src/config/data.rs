@@ -1,7 +1,7 @@
 use crate::{error::usage, found::check_name};
 use anyhow::Result;
 use fornax_data::{
-    Augment, SeriesAugment,
+    Augment, SeriesAugment, TokenizerKind,
     audio::{FilterAugment, MelConfig, SoundAugment, SpecAugment, Splice, VocalTract},
 };
 use serde::{Deserialize, Serialize};
@@ -153,10 +153,19 @@ pub(crate) struct PairData {
     pub(crate) name: String,
     /// Keep the digits at the ends of target symbols: on CMUdict's vowels, how they are stressed.
     pub(crate) stress: bool,
+    /// What texts are taken apart by, if they are texts: `bpe`, `byte-bpe`, `word-piece`, `unigram` or `characters`, learned of both sides together.
+    #[serde(default)]
+    pub(crate) tokenizer: Option<TokenizerKind>,
+    /// Its pieces, at most.
+    #[serde(default)]
+    pub(crate) pieces: usize,
     /// Label smoothing of the training loss.
     pub(crate) smoothing: f64,
     /// Beginnings that the search for the best target keeps; 1 for the best symbol at each step.
     pub(crate) beam: usize,
+    /// `α` of the search's score `log p / ((5 + n)/6)^α`: above 0 longer targets lose less.
+    #[serde(default)]
+    pub(crate) length_penalty: f64,
     /// Use so many training sources; 0 for all.
     pub(crate) limit: usize,
     /// Measure on so many of the validation sources while training; 0 for all.
@@ -297,12 +306,15 @@ impl DataConfig {
             }
             Self::Signal(data) => check_name(&data.name, "signals"),
             Self::Pairs(data) => {
-                check_name(&data.name, "pairs")?;
+                check_name(&data.name, if data.tokenizer.is_some() { "translations" } else { "pairs" })?;
                 if !(0.0..1.0).contains(&data.smoothing) {
                     return Err(usage(format!("data.smoothing must be in [0, 1), not {}", data.smoothing)));
                 }
                 if !(1..=64).contains(&data.beam) {
                     return Err(usage(format!("data.beam must be from 1 to 64, not {}", data.beam)));
+                }
+                if !(0.0..=10.0).contains(&data.length_penalty) {
+                    return Err(usage(format!("data.length_penalty must be from 0 to 10, not {}", data.length_penalty)));
                 }
                 Ok(())
             }

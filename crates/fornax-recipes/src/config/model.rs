@@ -63,9 +63,10 @@ impl ModelConfig {
             Self::Seq2Seq(config) => {
                 job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| Seq2SeqConfig { sources, targets, ..*config }.init(device)))
             }
-            Self::Transformer(config) => {
-                job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| TransformerConfig { sources, targets, ..*config }.init(device)))
-            }
+            Self::Transformer(config) => job.run(Pairs(|[sources, targets]: [usize; 2], device: &Device| {
+                let sources = if config.shared { targets + 1 } else { sources };
+                TransformerConfig { sources, targets, ..*config }.init(device)
+            })),
         })
     }
 
@@ -174,9 +175,6 @@ impl ModelConfig {
                 }
                 if width % heads != 0 {
                     return Err(("heads".into(), format!("must divide model.width, {width}, not {heads}")));
-                }
-                if config.shared {
-                    return Err(("shared".into(), "must be false: sources and targets have alphabets of their own".into()));
                 }
                 config.dropout
             }

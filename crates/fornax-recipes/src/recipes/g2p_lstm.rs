@@ -19,7 +19,17 @@ pub(super) fn config() -> Config {
     Config {
         recipe: ENTRY.name.into(),
         seed: 0,
-        data: DataConfig::Pairs(PairData { name: "cmudict".into(), stress: false, smoothing: 0.1, beam: 4, limit: 0, valid_limit: 0 }),
+        data: DataConfig::Pairs(PairData {
+            name: "cmudict".into(),
+            stress: false,
+            tokenizer: None,
+            pieces: 0,
+            smoothing: 0.1,
+            beam: 4,
+            length_penalty: 0.0,
+            limit: 0,
+            valid_limit: 0,
+        }),
         model: ModelConfig::Seq2Seq(model),
         optimizer: RuleConfig { lr: 2e-3, weight_decay: 0.01, ..RuleConfig::named("adamw").expect("a rule of the list") },
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.05),

@@ -14,5 +14,6 @@ mod sequences;
 mod speech;
 mod support;
 mod text;
+mod translate;
 mod usage;
 mod vad;

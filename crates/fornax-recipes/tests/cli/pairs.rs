@@ -45,6 +45,7 @@ fn words_train_resume_exactly_and_are_tested() {
         let last: Value = serde_json::from_str(metrics(f.path(), &whole).lines().last().unwrap()).unwrap();
         assert!(last["valid"]["wer"].is_number() && last["valid"]["beam_per"].is_number(), "{last}");
         assert!(fs::read_to_string(f.path().join(&whole).join("report.html")).unwrap().contains("of 40 validation words are wrong"));
+        assert!(fs::read_to_string(f.path().join(&whole).join("report.html")).unwrap().contains("Where each step looks"));
         let classes = fs::read_to_string(f.path().join(&whole).join("config.json")).unwrap();
         let classes: Value = serde_json::from_str(&classes).unwrap();
         assert_eq!(classes["classes"].as_array().unwrap().len(), 27 + 1 + 39);

@@ -85,7 +85,15 @@ fn any_labelled_lines_are_learned() {
         bad(f.path(), &[1], &["eval", "run", "--split=test"]).contains("the class `worse` is none of those that were learned from: bad, good, odd")
     );
     assert!(bad(f.path(), &[2], &["generate", "run"]).contains("fornax predict"));
-    assert!(bad(f.path(), &[1, 2], &["predict", "run", "x", "--explain=grad-cam"]).contains("pictures"));
+    for method in ["integrated-gradients", "input-x-gradient", "feature-ablation", "shapley-sampling", "kernel-shap"] {
+        let json = last_json(&good(f.path(), &["predict", "run", "a Strange one", "--json", "--explain", method]));
+        let words = json["predictions"][0]["words"].as_array().unwrap();
+        let worth: Vec<f64> = words.iter().map(|word| word["worth"].as_f64().unwrap()).collect();
+        assert!(words[1]["word"] == "strange" && worth.len() == 3 && worth[1] > worth[0].abs() && worth[1] > worth[2].abs(), "{method}: {json}");
+    }
+    assert!(good(f.path(), &["predict", "run", "strange", "--explain=saliency"]).contains("\nstrange (+"));
+    assert!(bad(f.path(), &[2], &["predict", "run", "x", "--explain=grad-cam"]).contains("--explain of sentences takes saliency, "));
+    assert!(bad(f.path(), &[2], &["predict", "run", " "]).contains("a sentence is empty"));
     assert!(error(&["--data=nowhere"]).contains("nowhere"));
     assert!(error(&["--set=data.fold=10"]).contains("data.fold must be below data.folds, which is at least 2: 10 of 10"));
     assert!(error(&["--set=data.word_dropout=1"]).contains("data.word_dropout must be in [0, 1), not 1"));
