@@ -208,7 +208,7 @@ def case(name, net):
         lime_cosine=lime(net, SkLearnLinearRegression, get_exp_kernel_similarity_function("cosine", 0.5), x, baseline, groups, target),
         lime_euclidean=lime(net, lambda: SkLearnRidge(alpha=0.25), get_exp_kernel_similarity_function("euclidean", 3.0), x, baseline, groups, target),
         neuron_gradient=NeuronGradient(net, net.hidden).attribute(x, unit),
-        neuron_conductance=NeuronConductance(net, net.hidden).attribute(x, unit, full, target=target, n_steps=12),
+        neuron_conductance=NeuronConductance(net, net.hidden).attribute(x, unit, full, target=target, n_steps=12, method="gausslegendre"),
         infidelity=infidelity(net, perturb, x, integrated, target=target, n_perturb_samples=3),
         sensitivity_max=sensitivity_max(
             explain, x, lambda inputs: inputs + given(noise)(), target=target, n_perturb_samples=3),

@@ -18,7 +18,7 @@ impl Tap for CamTap {
         let dims = x.dims();
         let shape: [usize; 4] = std::array::from_fn(|d| dims[d]);
         let x: Tensor<4> = x.reshape(shape);
-        let leaf = Tensor::zeros(shape, &x.device()).require_grad();
+        let leaf = x.zeros_like().detach().require_grad();
         self.seen = Some((x.clone().inner(), leaf.clone()));
         (x + leaf).reshape(dims)
     }
