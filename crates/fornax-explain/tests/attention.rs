@@ -109,7 +109,7 @@ fn language_models_show_what_their_masks_let_through() {
         let ids = tokens(&[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], 2, &device);
         let gpt: Gpt = GptConfig::new(11, 9, [12, 3, 2]).init(&device);
         let seen =
-            attention_probabilities(PROBABILITIES, |tap| assert_close(&gpt.forward_with(ids.clone(), tap), &gpt.forward(ids.clone()), 1e-4, 1e-5));
+            attention_probabilities(PROBABILITIES, |tap| assert_close(gpt.forward_with(ids.clone(), tap), gpt.forward(ids.clone()), 1e-4, 1e-5));
         assert_eq!(seen.iter().map(|weights| weights.dims()).collect::<Vec<_>>(), [[2, 3, 6, 6]; 2]);
         rows_see(&seen, |_, query, key| key <= query);
         // A rollout of causal attention is causal.
@@ -117,9 +117,8 @@ fn language_models_show_what_their_masks_let_through() {
         assert!((0..72).all(|i| i % 6 <= i / 6 % 6 || rollout[i] == 0.0), "{rollout:?}");
 
         let llama: Llama = LlamaConfig { groups: 1, window: 3, query_key_norm: true, ..LlamaConfig::new(11, 9, [12, 3, 2]) }.init(&device);
-        let seen = attention_probabilities(PROBABILITIES, |tap| {
-            assert_close(&llama.forward_with(ids.clone(), tap), &llama.forward(ids.clone()), 1e-4, 1e-5)
-        });
+        let seen =
+            attention_probabilities(PROBABILITIES, |tap| assert_close(llama.forward_with(ids.clone(), tap), llama.forward(ids.clone()), 1e-4, 1e-5));
         rows_see(&seen, |_, query, key| key <= query && query < key + 3);
     }
 }

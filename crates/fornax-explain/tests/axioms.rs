@@ -236,7 +236,7 @@ fn lime_and_permutation_find_a_linear_model() {
     let samples = random_samples(Key::new(3), 6, 40);
     for distance in [Distance::Cosine, Distance::Euclidean] {
         let of = |ridge| lime(x.clone(), x.zeros_like(), &features, &samples, Locality { distance, width: 1.0, ridge }, CLASSES, forward);
-        assert_close(&of(0.0), &ablated, 1e-9, 1e-12);
+        assert_close(of(0.0), &ablated, 1e-9, 1e-12);
         let size = |values: Vec<f64>| values.iter().map(|v| v * v).sum::<f64>();
         assert!(size(of(1.0).values()) < size(of(0.0).values()));
     }

@@ -114,7 +114,7 @@ fn keeps<M: ImageClassifier>(model: &M, [channels, height, width]: [usize; 3], d
     let forward = |x: Tensor<4>| model.forward(x);
     let whole = dissect(|| forward(x.clone()));
     assert!(whole.uncovered.is_empty() && whole.pieces.len() > 3, "{:?}", whole.uncovered);
-    assert_close(&whole.result, &forward(x.clone()), 1e-9, 1e-12);
+    assert_close(&whole.result, forward(x.clone()), 1e-9, 1e-12);
     let lifted = deep_lift(x.clone(), uniform([1, channels, height, width], 2, device, DType::F64), &[1, 2], forward).unwrap();
     assert!(lifted.gap.iter().all(|gap| gap.abs() < 1e-9), "{:?}", lifted.gap);
     assert!(lifted.attributions.values().iter().any(|a| a.abs() > 1e-6));
@@ -141,7 +141,7 @@ fn without_biases_relevance_adds_up_to_the_logit() {
     let check = |classes: &[usize], x: Tensor<4>, forward: &dyn Fn(Tensor<4>) -> Tensor<2>| {
         let relevance = lrp(x.clone(), classes, |_, _| LrpRule::Epsilon(1e-12), forward).unwrap();
         // It is input times gradient, if all is ReLU (Ancona et al., 2018).
-        assert_close(&relevance, &input_x_gradient(x.clone(), classes, forward), 1e-6, 1e-9);
+        assert_close(&relevance, input_x_gradient(x.clone(), classes, forward), 1e-6, 1e-9);
         let (logits, parts) = (forward(x).values(), relevance.values());
         for (example, &class) in classes.iter().enumerate() {
             let sum: f64 = parts[example * parts.len() / 2..(example + 1) * parts.len() / 2].iter().sum();
@@ -221,7 +221,7 @@ fn a_relu_hides_from_the_gradient_what_deconvolution_shows() {
     assert_eq!(kinds, ["linear", "relu", "linear", "relu", "linear"]);
     let smooth = any::<ConvNet>(1, ConvNetConfig { tanh: true, ..cnn() }.init(&device));
     let guided = guided_backprop(x.clone(), &[1, 2], |x| smooth.forward(x)).unwrap();
-    assert_close(guided.abs(), &saliency(x, &[1, 2], |x| smooth.forward(x)), 1e-9, 1e-12);
+    assert_close(guided.abs(), saliency(x, &[1, 2], |x| smooth.forward(x)), 1e-9, 1e-12);
 }
 
 #[test]
@@ -256,5 +256,5 @@ fn several_layers_may_read_a_junction() {
     };
     let x: Tensor<2> = uniform([4, 6], 1, &device, DType::F64);
     let relevance = lrp(x.clone(), &[0, 1, 2, 0], |_, _| LrpRule::Epsilon(1e-12), forward).unwrap();
-    assert_close(&relevance, &input_x_gradient(x, &[0, 1, 2, 0], forward), 1e-6, 1e-9);
+    assert_close(&relevance, input_x_gradient(x, &[0, 1, 2, 0], forward), 1e-6, 1e-9);
 }
