@@ -28,6 +28,9 @@ pub(crate) fn run(args: &PredictArgs) -> Result<u8> {
         return Err(usage("--top-k must be at least 1"));
     }
     let trained = Trained::open(&args.run, &args.compute)?;
+    if args.beam.is_some() && !trained.run.config.model.learns_pairs() {
+        return Err(usage("--beam is for words and sentences"));
+    }
     trained.run.config.model.with(Predict { args, trained: &trained })
 }
 

@@ -28,7 +28,7 @@ pub(super) fn config() -> Config {
         valid_limit: 0,
     };
     // One table of pieces reads, writes and scores.
-    let model = TransformerConfig { hidden: 512, dropout: 0.2, shared: true, ..TransformerConfig::small(0, 0) };
+    let model = TransformerConfig { hidden: 512, dropout: 0.25, shared: true, ..TransformerConfig::small(0, 0) };
     Config {
         recipe: ENTRY.name.into(),
         seed: 0,
@@ -36,7 +36,7 @@ pub(super) fn config() -> Config {
         model: ModelConfig::Transformer(model),
         optimizer: RuleConfig { lr: 0.02, weight_decay: 0.1, ..RuleConfig::named("muon").expect("a rule of the list") }.with("adamw_lr_scale", 0.1),
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.05),
-        trainer: TrainConfig { batch_size: 128, epochs: 12.0, ema_decay: 0.995, clip_norm: 1.0, monitor: "bleu".into(), ..TrainConfig::default() },
+        trainer: TrainConfig { batch_size: 128, epochs: 16.0, ema_decay: 0.995, clip_norm: 1.0, monitor: "bleu".into(), ..TrainConfig::default() },
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),

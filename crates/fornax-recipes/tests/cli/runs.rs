@@ -77,6 +77,7 @@ fn train_eval_predict_inspect() {
             let red = map.pixels().filter(|pixel| i32::from(pixel.0[0]) - i32::from(pixel.0[2]) > 60).count();
             assert!(0 < red && red < map.pixels().count() / 2, "{method}: {red}");
         }
+        assert!(bad(f.path(), &[2], &["predict", "run", "one.png", "--beam", "3"]).contains("--beam is for words and sentences"));
         let unknown = bad(f.path(), &[2], &["predict", "run", "one.png", "--explain", "tea-leaves"]);
         assert!(unknown.contains("guided-grad-cam, saliency") && unknown.contains("`tea-leaves`"), "{unknown}");
 
