@@ -15,7 +15,7 @@ TIME, LENGTHS = 7, [7, 3, 5]
 def model():
     config = BertConfig(vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=HIDDEN,
                         max_position_embeddings=CONTEXT, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-12,
-                        attn_implementation="eager")
+                        attn_implementation="eager", pad_token_id=None)
     return BertModel(config).double().eval()
 
 

@@ -1,12 +1,25 @@
 """T5's attention, Gemma's cap and Mixtral's experts by transformers: outputs, and gradients of `Σ y ⊙ direction` by every input and parameter."""
 
+from contextlib import contextmanager
+
 import torch
+import torch.nn.functional as F
 from attention import case
 from fixture import leaf, write as write_fixture
 from torch.func import functional_call
 from transformers import MixtralConfig, T5Config
 from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock, load_balancing_loss_func
 from transformers.models.t5.modeling_t5 import T5Attention
+
+@contextmanager
+def in_double():
+    """transformers takes softmaxes in float32 whatever the type; here in that of the scores, for fixtures that hold in f64 too."""
+    kept = torch.Tensor.float, F.softmax
+    torch.Tensor.float = torch.Tensor.double
+    F.softmax = lambda x, dim, dtype=None, **_: torch.softmax(x, dim)
+    yield
+    torch.Tensor.float, F.softmax = kept
+
 
 DISTANCES = [*range(-20, 21), -64, -63, -65, -90, -127, -128, -129, -500, 31, 45, 64, 90, 127, 128, 400]
 
@@ -38,10 +51,10 @@ def relative(causal, b, t, width, heads, head, count, furthest, hidden=0):
 
 def soft_cap(b, t, width, cap):
     """Gemma 2's eager attention: one head, the whole width."""
-    leaves = dict(q=leaf(b, t, width, scale=4.0), k=leaf(b, t, width, scale=4.0), v=leaf(b, t, width))
+    leaves = dict(q=leaf(b, t, width, scale=4.0), k=leaf(b, t, width, scale=4.0), v=leaf(b, t, width), proj_weight=leaf(width, width))
     scores = leaves["q"] @ leaves["k"].transpose(1, 2) * width**-0.5
     scores = torch.tanh(scores / cap) * cap + torch.full((t, t), float("-inf")).triu(1)
-    return case("soft_cap", f"scores held below {cap}", torch.softmax(scores, -1) @ leaves["v"], leaves, cap=cap)
+    return case("soft_cap", f"scores held below {cap}", torch.softmax(scores, -1) @ leaves["v"] @ leaves["proj_weight"], leaves, cap=cap)
 
 
 def mixture(b, t, width, hidden, experts, top):
@@ -64,11 +77,13 @@ def mixture(b, t, width, hidden, experts, top):
 
 
 def write():
-    write_fixture("fornax-layers", "relative", [
-        buckets(True, 32, 128), buckets(False, 32, 128), buckets(True, 8, 20), buckets(False, 6, 64),
-        relative(False, 2, 7, 6, 2, 3, 8, 20, hidden=2),
-        relative(True, 2, 9, 4, 2, 3, 6, 16),
-        soft_cap(2, 5, 4, 1.5),
-        mixture(2, 5, 4, 3, 4, 2),
-        mixture(1, 6, 3, 5, 3, 2),
-    ])
+    with in_double():
+        cases = [
+            buckets(True, 32, 128), buckets(False, 32, 128), buckets(True, 8, 20), buckets(False, 6, 64),
+            relative(False, 2, 7, 6, 2, 3, 8, 20, hidden=2),
+            relative(True, 2, 9, 4, 2, 3, 6, 16),
+            soft_cap(2, 5, 4, 1.5),
+            mixture(2, 5, 4, 3, 4, 2),
+            mixture(1, 6, 3, 5, 3, 2),
+        ]
+    write_fixture("fornax-layers", "relative", cases)
