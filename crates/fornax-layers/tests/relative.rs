@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 use fornax_kernels::attention::{Mask, Scores, attention_by};
 use fornax_kernels::random::{Key, set_step_key};
-use fornax_layers::{MixtureOfExperts, MixtureOfExpertsConfig, RelativeAttention, RelativeAttentionConfig, bucket};
+use fornax_layers::{Linear, LinearConfig, MixtureOfExperts, MixtureOfExpertsConfig, RelativeAttention, RelativeAttentionConfig, bucket};
 use fornax_testkit::{
     assert_close, assert_exact, bits, check_case, check_layer, devices, each_case, reference, sigmoid_precision, to_dtype, uniform, with_parameters,
 };
@@ -61,9 +61,10 @@ fn the_future_is_hidden() {
     }
 }
 
-/// Nothing to learn in it.
+/// Attention with a projection.
 #[derive(Module, Debug)]
 struct Capped {
+    proj: Linear,
     cap: f64,
 }
 
@@ -71,17 +72,12 @@ struct Capped {
 fn scores_are_held_below_a_cap() {
     each_case(FIXTURE, "soft_cap", |case, device, dtype| {
         let cap = case.number("cap");
-        check_case(
-            case,
-            (device, dtype, dtype),
-            |_| Capped { cap },
-            &["q", "k", "v"],
-            |m, x| {
-                let [q, k, v] = [0, 1, 2].map(|i: usize| x[i].clone().unsqueeze_dim::<4>(1));
-                let scale = (q.dims()[3] as f64).powf(-0.5);
-                attention_by(q, k, v, &Mask::causal(), Scores { scale, cap: Some(m.cap) }).squeeze_dim::<3>(1)
-            },
-        );
+        let build = |d: &Device| Capped { proj: LinearConfig::new(4, 4).with_bias(false).init(d), cap };
+        check_case(case, (device, dtype, dtype), build, &["q", "k", "v"], |m, x| {
+            let [q, k, v] = [0, 1, 2].map(|i: usize| x[i].clone().unsqueeze_dim::<4>(1));
+            let scale = (q.dims()[3] as f64).powf(-0.5);
+            m.proj.forward(attention_by(q, k, v, &Mask::causal(), Scores { scale, cap: Some(m.cap) }).squeeze_dim::<3>(1))
+        });
     });
 }
 
