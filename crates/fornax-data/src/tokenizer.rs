@@ -65,7 +65,8 @@ impl Tokenizer {
             .map_err(|why| DataError::damaged(KIND, vocabulary, format!("no JSON object of pieces and their numbers: {why}")))?;
         let bytes = Source::open(KIND, merges, false)?.rest()?;
         let text = String::from_utf8(bytes).map_err(|_| DataError::damaged(KIND, merges, "it is not UTF-8"))?;
-        let lines = text.lines().enumerate().filter(|(number, line)| !line.is_empty() && !(*number == 0 && line.starts_with("#version")));
+        let skipped = |number: usize, line: &str| line.is_empty() || number == 0 && line.starts_with("#version");
+        let lines = text.lines().enumerate().filter(|(number, line)| !skipped(*number, line));
         let pairs = lines.map(|(number, line)| match line.split_once(' ') {
             Some((first, second)) => Ok([first, second]),
             None => Err(DataError::damaged(KIND, merges, format!("line {} is no pair of pieces", number + 1))),
