@@ -77,6 +77,7 @@ pub struct Mixed {
 impl MixtureOfExperts {
     /// `[B, T, D] -> [B, T, D]`
     pub fn forward(&self, x: Tensor<3>) -> Mixed {
+        crate::dissect::uncovered("a mixture of experts");
         let ([batch, time, width], experts) = (x.dims(), self.experts.len());
         let (tokens, device) = (batch * time, x.device());
         let x: Tensor<2> = x.reshape([tokens, width]);

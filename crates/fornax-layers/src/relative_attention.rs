@@ -87,6 +87,7 @@ impl RelativeAttention {
     /// With a bias that hides by −∞ and gets no gradient: `[B, T, D], [B or 1, H or 1, T or 1, T or 1] -> [B, T, D]`
     pub fn forward(&self, x: Tensor<3>, hidden: Option<Tensor<4>>) -> Tensor<3> {
         let ([batch, time, _], RelativeAttentionConfig { heads, head, causal, .. }) = (x.dims(), self.config);
+        crate::dissect::uncovered("attention");
         let terms = self.terms(time, &x.device());
         let bias = match hidden {
             Some(hidden) => {
