@@ -22,7 +22,7 @@ pub(super) fn config() -> Config {
         model: ModelConfig::TextCnn(TextCnnConfig::kim(0, 0)),
         optimizer: RuleConfig { lr: 1e-3, weight_decay: 0.01, ..RuleConfig::named("adamw").expect("a rule of the list") },
         schedule: ScheduleConfig::new("cosine").with("end", 0.01).with_warmup(0.05),
-        trainer: TrainConfig { batch_size: 50, epochs: 10.0, monitor: "loss".into(), ..TrainConfig::default() },
+        trainer: TrainConfig { batch_size: 50, epochs: 6.0, eval_every: 100, ema_decay: 0.99, monitor: "accuracy".into(), ..TrainConfig::default() },
         gradient: GradientConfig::default(),
         groups: GroupConfig::default(),
         average: AverageConfig::default(),
