@@ -10,7 +10,7 @@ use fornax_kernels::{
     cross_entropy::cross_entropy,
     random::{Key, set_step_key},
 };
-use fornax_layers::{NoTap, Tap};
+use fornax_layers::{CROSS_PROBABILITIES, NoTap, Site, Tap};
 use fornax_optimizers::{Adam, Gradients, Optimizer, PerTensor};
 use fornax_testkit::{Values, assert_close, bits, check_module_gradients, device, devices, parameters};
 use fornax_weights::{count_trainable, load_state, state};
@@ -179,13 +179,29 @@ fn where_each_step_looks_is_what_its_output_is_made_of() {
             let (x, bias) = model.encode(read.0, read.1, &mut NoTap);
             let cross = &model.decoder[1].cross;
             let memory = cross.remember(x.clone());
-            let weighted = cross.weights(x.clone(), &memory, Some(bias.clone())).matmul(memory.v.clone());
+            let mut seen = Weights::default();
+            let found = cross.forward_tapped(x, &memory, Some(bias), &mut seen);
+            let weighted = seen.0.expect("weights").matmul(memory.v.clone());
             let want = cross.proj.forward(weighted.swap_dims(1, 2).reshape([3, 6, 8]));
-            let found = cross.forward(x, &memory, Some(bias));
             let want: Vec<f64> = want.into_data().iter::<f64>().collect();
             let found: Vec<f64> = found.into_data().iter::<f64>().collect();
             assert!(found.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {want:?}");
         }
+    }
+}
+
+/// Keeps the weights of attention to what was read.
+#[derive(Default)]
+struct Weights(Option<Tensor<4>>);
+
+impl Tap for Weights {
+    const ATTENTION: bool = true;
+
+    fn tap<const D: usize>(&mut self, site: Site, x: Tensor<D>) -> Tensor<D> {
+        if let (CROSS_PROBABILITIES, &[b, h, t, s]) = (site, &x.dims()[..]) {
+            self.0 = Some(x.clone().reshape([b, h, t, s]));
+        }
+        x
     }
 }
 
