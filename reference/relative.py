@@ -72,6 +72,7 @@ def mixture(b, t, width, hidden, experts, top):
     assert len(logits.topk(top).indices.unique()) == experts, "every expert is used"
     names = ["x", "router_weight"]
     by_balance = dict(zip(names, torch.autograd.grad(balance, [leaves[name] for name in names], retain_graph=True)))
+    assert by_balance["x"].abs().max() > 1e-3, "not used alike"
     found = case("mixture", f"{top} of {experts} experts over [{b}, {t}, {width}]", y, leaves, experts=experts, top=top, hidden=hidden)
     return found | dict(balance=balance.item(), by_balance=by_balance)
 
@@ -84,6 +85,6 @@ def write():
             relative(True, 2, 9, 4, 2, 3, 6, 16),
             soft_cap(2, 5, 4, 1.5),
             mixture(2, 5, 4, 3, 4, 2),
-            mixture(1, 6, 3, 5, 3, 2),
+            mixture(1, 5, 3, 5, 3, 2),
         ]
     write_fixture("fornax-layers", "relative", cases)

@@ -121,7 +121,8 @@ fn by_operations(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &Mask, by: Scor
     let repeat = |x: Tensor<4>| x.reshape([b, g, 1, s, d]).repeat_dim(2, h / g).reshape([b, h, s, d]);
     let mut scores = q.matmul(repeat(k).transpose()) * by.scale;
     if let Some(cap) = by.cap {
-        scores = (scores / cap).tanh() * cap;
+        // Not `/ cap`, whose gradient Burn takes by the reciprocal in f32.
+        scores = (scores * cap.recip()).tanh() * cap;
     }
     if let Some(bias) = &mask.bias {
         let bias = bias.clone().cast(scores.dtype());

@@ -80,6 +80,7 @@ fn any_labelled_lines_are_learned() {
     assert!(good(f.path(), &["eval", "fold", "other"]).contains("mean and deviation of 2 runs: accuracy"));
     assert!(bad(f.path(), &[2], &["eval", "fold", "other", "--dump-nll=x"]).contains("one run"));
 
+    fs::remove_file(f.path().join("own/all.txt")).unwrap();
     fs::write(f.path().join("own/own.test.all"), "worse line 3 is bleak\n").unwrap();
     assert!(
         bad(f.path(), &[1], &["eval", "run", "--split=test"]).contains("the class `worse` is none of those that were learned from: bad, good, odd")
