@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "char-lstm",
     about: "two LSTM layers on the characters of Shakespeare, their state carried through the text",
     published: "none on this split",
-    measured: "1.462 nats a character on the last tenth, state carried, seed 0",
+    measured: "1.455 nats a character on the last tenth, state carried, mean of seeds 0 to 2; 27 minutes on two cores",
     config,
 };
 

@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "g2p-lstm",
     about: "how English words are said: a bidirectional LSTM reads the letters, another LSTM with attention writes the phonemes; CMUdict",
     published: "about 31 % of words wrong by a Transformer, 33.9 % by Phonetisaurus, on another split without stress (CMUSphinx's g2p-seq2seq)",
-    measured: "24.9 % of test words and 5.9 % of phonemes wrong, without stress, beam of 4, seed 0",
+    measured: "24.9 % of test words and 5.9 % of phonemes wrong, without stress, beam of 4, seed 0; 36.0 % and 9.5 % with it, after 4 of 13 epochs",
     config,
 };
 
