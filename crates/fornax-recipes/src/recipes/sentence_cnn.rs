@@ -10,7 +10,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "sentence-cnn",
     about: "is a film review's sentence positive: Kim's convolutional network over words, CNN-rand; the movie sentences, or any `label text` lines",
     published: "76.1 % on MR, ten folds, CNN-rand (Kim, 2014)",
-    measured: "not yet",
+    measured: "77.8 and 78.5 % on two of MR's ten folds, seed 0",
     config,
 };
 
