@@ -88,7 +88,7 @@ impl SentenceSet {
             let (rest, digest) = (digest(sentence) % folds as u64, digest(sentence) / folds as u64);
             match rest == fold as u64 {
                 true => Split::Test,
-                false if digest % 10 == 0 => Split::Valid,
+                false if digest.is_multiple_of(10) => Split::Valid,
                 false => Split::Train,
             }
         };
@@ -98,7 +98,7 @@ impl SentenceSet {
 
     /// A tenth that validates, or the nine others: as in [`SentenceSet::part`], without a fold that tests.
     pub fn tenth(&self, split: Split) -> Self {
-        let kept: Vec<usize> = (0..self.len()).filter(|&i| (digest(&self.sentences[i]) % 10 == 0) == (split == Split::Valid)).collect();
+        let kept: Vec<usize> = (0..self.len()).filter(|&i| digest(&self.sentences[i]).is_multiple_of(10) == (split == Split::Valid)).collect();
         self.subset(&kept)
     }
 
